@@ -24,3 +24,4 @@
 //!
 //! Imports go one way: elements → `common` → `net` → `proto`, elements → `mpegts`.
 
+pub mod proto;

@@ -1,0 +1,33 @@
+// Copyright (C) 2026 The livetorrent authors
+//
+// This Source Code Form is subject to the terms of the Mozilla Public License, v2.0.
+// If a copy of the MPL was not distributed with this file, You can obtain one at
+// <https://mozilla.org/MPL/2.0/>.
+//
+// SPDX-License-Identifier: MPL-2.0
+
+//! The protocol's sans-IO core.
+//!
+//! Plain structs with `&mut self` and the time as an argument. Nothing here knows a socket, a
+//! clock, GStreamer or an async runtime, and nothing logs: inputs, outputs and events derive
+//! `Debug`, so the driver can trace them.
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`swarm`] | the whole state machine behind `Input`, `Output` and `Event` |
+//! | [`wire`], [`tracker`], [`address`] | messages and their bytes |
+//! | [`metainfo`], [`uri`], [`key`], [`restart`] | files and links (§1, §2) |
+//! | [`piece`], [`lap`] | the signed unit, its numbers and their window (§2, §3) |
+//! | [`picker`], [`choker`], [`clock`] | policies: from whom, to whom, when |
+//! | [`sequence_set`], [`rate`], [`time`], [`stats`] | what these are made of |
+//!
+//! What follows is the contract that all of it keeps.
+//!
+#![doc = include_str!("PROTOCOL.md")]
+#![forbid(unsafe_code)]
+
+pub mod address;
+pub mod lap;
+pub mod rate;
+pub mod sequence_set;
+pub mod time;
