@@ -27,7 +27,11 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod key;
 pub mod lap;
+pub mod metainfo;
 pub mod rate;
+pub mod restart;
 pub mod sequence_set;
 pub mod time;
+pub mod uri;
