@@ -30,6 +30,7 @@ pub mod address;
 pub mod key;
 pub mod lap;
 pub mod metainfo;
+pub mod piece;
 pub mod rate;
 pub mod restart;
 pub mod sequence_set;
