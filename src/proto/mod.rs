@@ -36,3 +36,4 @@ pub mod restart;
 pub mod sequence_set;
 pub mod time;
 pub mod uri;
+pub mod wire;
