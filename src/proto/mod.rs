@@ -35,5 +35,6 @@ pub mod rate;
 pub mod restart;
 pub mod sequence_set;
 pub mod time;
+pub mod tracker;
 pub mod uri;
 pub mod wire;
