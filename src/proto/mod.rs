@@ -27,14 +27,25 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+mod address_book;
+pub mod choker;
+pub mod clock;
 pub mod key;
 pub mod lap;
 pub mod metainfo;
+mod peer;
+pub mod picker;
 pub mod piece;
+mod playout;
 pub mod rate;
 pub mod restart;
 pub mod sequence_set;
+pub mod stats;
+mod store;
+pub mod swarm;
 pub mod time;
+mod timer;
 pub mod tracker;
+mod tune_in;
 pub mod uri;
 pub mod wire;

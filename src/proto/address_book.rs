@@ -1,0 +1,335 @@
+// Copyright (C) 2026 The livetorrent authors
+//
+// This Source Code Form is subject to the terms of the Mozilla Public License, v2.0.
+// If a copy of the MPL was not distributed with this file, You can obtain one at
+// <https://mozilla.org/MPL/2.0/>.
+//
+// SPDX-License-Identifier: MPL-2.0
+
+//! Addresses worth a try, and those that are refused (PROTOCOL §5 dialling, §7 blame).
+
+use std::{
+    collections::{HashMap, VecDeque},
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use super::{address::is_dialable, time::Instant};
+
+/// Most addresses that are remembered; one more pushes out one that never answered.
+const MAX_ADDRESSES: usize = 1000;
+/// Most refusals that are remembered; the oldest leave.
+const MAX_REFUSALS: usize = 4096;
+/// How long a proven liar is refused.
+const REFUSAL: Duration = Duration::from_secs(600);
+/// So many proven liars at one address within [`REFUSAL`] close it to callers.
+const STRIKES: usize = 8;
+/// The first wait after a failure; each further one waits half as long again.
+const FIRST_RETRY: Duration = Duration::from_millis(500);
+/// The longest wait between two tries of an address that the user or the `.tstream` names.
+const LONGEST_RETRY_NAMED: Duration = Duration::from_secs(10);
+/// The longest wait between two tries of any other address.
+const LONGEST_RETRY: Duration = Duration::from_secs(120);
+/// An address that was never reached is dropped after so many failures, unless it was named.
+const MAX_FAILURES: u32 = 5;
+
+/// Where an address came from, best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Trust {
+    /// The source's own (announce URL).
+    Source,
+    /// The user's (`peers`).
+    Named,
+    /// A tracker's or another peer's word.
+    Heard,
+}
+
+#[derive(Debug)]
+struct Entry {
+    trust: Trust,
+    failures: u32,
+    reached: bool,
+    /// It leads to ourselves.
+    own: bool,
+    busy: bool,
+    next: Instant,
+}
+
+/// What a refusal is about. A peer id alone never counts: anyone could borrow it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Refused {
+    Listening(SocketAddr),
+    Id(IpAddr, [u8; 20]),
+}
+
+/// Every address known, with its turn.
+#[derive(Debug, Default)]
+pub(super) struct AddressBook {
+    entries: HashMap<SocketAddr, Entry>,
+    refused: VecDeque<(Instant, Refused)>,
+    strikes: VecDeque<(Instant, IpAddr)>,
+}
+
+impl AddressBook {
+    /// Learns an address.
+    pub(super) fn add(&mut self, now: Instant, address: SocketAddr, trust: Trust) {
+        if !is_dialable(&address) {
+            return;
+        }
+        if let Some(entry) = self.entries.get_mut(&address) {
+            entry.trust = entry.trust.min(trust);
+            return;
+        }
+        if self.entries.len() >= MAX_ADDRESSES && !self.make_room(trust) {
+            return;
+        }
+        self.entries.insert(
+            address,
+            Entry {
+                trust,
+                failures: 0,
+                reached: false,
+                own: false,
+                busy: false,
+                next: now,
+            },
+        );
+    }
+
+    fn make_room(&mut self, trust: Trust) -> bool {
+        let spare = self
+            .entries
+            .iter()
+            .filter(|(_, e)| e.trust == Trust::Heard && !e.busy)
+            .max_by_key(|(address, e)| (!e.reached, e.failures, **address))
+            .map(|(&address, e)| (address, e.reached));
+        match spare {
+            Some((address, reached)) if !reached || trust < Trust::Heard => {
+                self.entries.remove(&address);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The address whose turn it is among those of this trust or better, the source's first; it
+    /// is busy from here on.
+    pub(super) fn take_due(&mut self, now: Instant, trust: Trust) -> Option<SocketAddr> {
+        let address = self
+            .entries
+            .iter()
+            .filter(|(_, e)| !e.busy && e.trust <= trust && e.next <= now)
+            .min_by_key(|(address, e)| (e.trust, e.failures, e.next, **address))
+            .map(|(&address, _)| address)?;
+        if let Some(entry) = self.entries.get_mut(&address) {
+            entry.busy = true;
+        }
+        Some(address)
+    }
+
+    /// When the next address of this trust or better is due.
+    pub(super) fn next_due(&self, trust: Trust) -> Option<Instant> {
+        let entries = self.entries.values();
+        let idle = entries.filter(|e| !e.busy && e.trust <= trust);
+        idle.map(|e| e.next).min()
+    }
+
+    /// The handshake with this address was finished.
+    pub(super) fn reached(&mut self, address: SocketAddr) {
+        if let Some(entry) = self.entries.get_mut(&address) {
+            entry.reached = true;
+        }
+    }
+
+    /// A connection to this address was of use for a while, so the next try need not wait long.
+    /// A finished handshake alone does not tell: a full peer finishes it and closes.
+    pub(super) fn lasted(&mut self, address: SocketAddr) {
+        if let Some(entry) = self.entries.get_mut(&address) {
+            entry.failures = 0;
+        }
+    }
+
+    /// A dial or a connection came to an end; the next try waits longer each time.
+    pub(super) fn ended(&mut self, now: Instant, address: SocketAddr, rng: &mut fastrand::Rng) {
+        let Some(entry) = self.entries.get_mut(&address) else {
+            return;
+        };
+        let longest = match entry.trust {
+            Trust::Heard => LONGEST_RETRY,
+            Trust::Source | Trust::Named => LONGEST_RETRY_NAMED,
+        };
+        let grown = FIRST_RETRY.mul_f64(1.5f64.powi(entry.failures.min(30).cast_signed()));
+        entry.next = now + grown.min(longest).mul_f64(0.75 + 0.5 * rng.f64());
+        entry.failures = entry.failures.saturating_add(1);
+        entry.busy = entry.own;
+        if entry.trust == Trust::Heard && !entry.reached && entry.failures >= MAX_FAILURES {
+            self.entries.remove(&address);
+        }
+    }
+
+    /// The address leads to ourselves: it is not tried again.
+    pub(super) fn is_self(&mut self, address: SocketAddr) {
+        if let Some(entry) = self.entries.get_mut(&address) {
+            entry.own = true;
+        }
+    }
+
+    /// Whether the address is the source's, as the announce URL has it.
+    pub(super) fn is_source(&self, address: SocketAddr) -> bool {
+        self.entries
+            .get(&address)
+            .is_some_and(|e| e.trust == Trust::Source)
+    }
+
+    fn is_named(&self, address: SocketAddr) -> bool {
+        self.entries
+            .get(&address)
+            .is_some_and(|e| e.trust < Trust::Heard)
+    }
+
+    /// Refuses a proven liar for ten minutes.
+    pub(super) fn refuse(
+        &mut self,
+        now: Instant,
+        ip: IpAddr,
+        listening: Option<SocketAddr>,
+        peer_id: Option<[u8; 20]>,
+    ) {
+        let until = now + REFUSAL;
+        let pairs = [
+            listening.map(Refused::Listening),
+            peer_id.map(|id| Refused::Id(ip, id)),
+        ];
+        for pair in pairs.into_iter().flatten() {
+            if self.refused.len() >= MAX_REFUSALS {
+                self.refused.pop_front();
+            }
+            self.refused.push_back((until, pair));
+        }
+        if self.strikes.len() >= MAX_REFUSALS {
+            self.strikes.pop_front();
+        }
+        self.strikes.push_back((until, ip));
+    }
+
+    /// Whether a peer that listens here is refused. What the user or the `.tstream` names is not.
+    pub(super) fn refuses_address(&self, now: Instant, listening: SocketAddr) -> bool {
+        !self.is_named(listening) && self.refuses(now, Refused::Listening(listening))
+    }
+
+    /// Whether this peer id is refused at this address.
+    pub(super) fn refuses_id(&self, now: Instant, address: SocketAddr, id: [u8; 20]) -> bool {
+        !self.is_named(address) && self.refuses(now, Refused::Id(address.ip(), id))
+    }
+
+    fn refuses(&self, now: Instant, pair: Refused) -> bool {
+        self.refused
+            .iter()
+            .any(|&(until, p)| p == pair && until > now)
+    }
+
+    /// Whether callers from this address are refused altogether.
+    pub(super) fn refuses_callers(&self, now: Instant, ip: IpAddr) -> bool {
+        let live = self
+            .strikes
+            .iter()
+            .filter(|&&(until, at)| at == ip && until > now);
+        !ip.to_canonical().is_loopback() && live.count() >= STRIKES
+    }
+
+    /// Forgets refusals that are over.
+    pub(super) fn expire(&mut self, now: Instant) {
+        while self.refused.front().is_some_and(|&(until, _)| until <= now) {
+            self.refused.pop_front();
+        }
+        while self.strikes.front().is_some_and(|&(until, _)| until <= now) {
+            self.strikes.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(port: u16) -> SocketAddr {
+        SocketAddr::from(([192, 0, 2, 1], port))
+    }
+
+    #[test]
+    fn the_source_is_tried_first_and_again_after_a_wait_that_grows() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        let mut book = AddressBook::default();
+        let mut now = Instant::from_micros(1);
+        book.add(now, address(2), Trust::Heard);
+        book.add(now, address(1), Trust::Source);
+        assert_eq!(book.take_due(now, Trust::Heard), Some(address(1)));
+        let mut waits = Vec::new();
+        for _ in 0..12 {
+            book.ended(now, address(1), &mut rng);
+            book.ended(now, address(2), &mut rng);
+            let due = book.entries[&address(1)].next;
+            waits.push(due.since(now));
+            now = due;
+            assert!(book.take_due(now, Trust::Heard).is_some());
+        }
+        assert!(waits[0] < Duration::from_secs(1), "{waits:?}");
+        assert!(waits.iter().all(|w| *w < LONGEST_RETRY_NAMED.mul_f64(1.26)));
+        assert!(waits[11] > waits[0]);
+    }
+
+    #[test]
+    fn an_address_that_was_only_heard_of_and_never_answers_is_dropped() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        let mut book = AddressBook::default();
+        let now = Instant::from_micros(1);
+        book.add(now, address(2), Trust::Heard);
+        for _ in 0..MAX_FAILURES {
+            book.ended(now, address(2), &mut rng);
+        }
+        assert!(book.next_due(Trust::Heard).is_none());
+    }
+
+    #[test]
+    fn the_book_is_bounded_and_the_named_stay() {
+        let mut book = AddressBook::default();
+        let now = Instant::from_micros(1);
+        book.add(now, address(1), Trust::Named);
+        for port in 2..3000 {
+            book.add(now, address(port), Trust::Heard);
+        }
+        assert_eq!(book.entries.len(), MAX_ADDRESSES);
+        book.add(now, address(5000), Trust::Named);
+        assert!(book.is_named(address(5000)) && book.is_named(address(1)));
+    }
+
+    #[test]
+    fn a_refusal_is_about_pairs_and_ends_after_ten_minutes() {
+        let mut book = AddressBook::default();
+        let now = Instant::from_micros(1);
+        let ip = address(1).ip();
+        book.refuse(now, ip, Some(address(1)), Some([7; 20]));
+        assert!(book.refuses_address(now, address(1)));
+        assert!(!book.refuses_address(now, address(2)));
+        assert!(book.refuses_id(now, address(9), [7; 20]));
+        assert!(!book.refuses_id(now, SocketAddr::from(([192, 0, 2, 2], 9)), [7; 20]));
+        assert!(!book.refuses_address(now + REFUSAL, address(1)));
+        book.add(now, address(1), Trust::Named);
+        assert!(!book.refuses_address(now, address(1)), "named by the user");
+    }
+
+    #[test]
+    fn eight_liars_close_an_address_but_never_loopback() {
+        let mut book = AddressBook::default();
+        let now = Instant::from_micros(1);
+        let loopback = IpAddr::from([127, 0, 0, 1]);
+        for _ in 0..STRIKES {
+            assert!(!book.refuses_callers(now, address(1).ip()));
+            book.refuse(now, address(1).ip(), None, None);
+            book.refuse(now, loopback, None, None);
+        }
+        assert!(book.refuses_callers(now, address(1).ip()));
+        assert!(!book.refuses_callers(now, loopback));
+        assert!(!book.refuses_callers(now + REFUSAL, address(1).ip()));
+    }
+}

@@ -1,0 +1,429 @@
+// Copyright (C) 2026 The livetorrent authors
+//
+// This Source Code Form is subject to the terms of the Mozilla Public License, v2.0.
+// If a copy of the MPL was not distributed with this file, You can obtain one at
+// <https://mozilla.org/MPL/2.0/>.
+//
+// SPDX-License-Identifier: MPL-2.0
+
+//! One connection as the swarm sees it.
+
+use std::{
+    collections::{BTreeMap, HashSet, VecDeque},
+    net::SocketAddr,
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+
+use super::{
+    lap::{Lap, Sequence},
+    piece::Header,
+    rate::{Quota, Rate},
+    sequence_set::SequenceSet,
+    time::Instant,
+    wire::{BLOCK_LEN, ExtensionIds, Live},
+};
+
+/// Requests that a connection may have pending with us (BEP 10 `reqq`).
+pub(super) const REQQ: usize = 256;
+/// Rejects to one peer in [`REJECT_SPAN`] before the connection ends.
+const MAX_REJECTS: u32 = 4 * REQQ as u32;
+const REJECT_SPAN: Duration = Duration::from_secs(10);
+/// Proofs of one peer that are verified in a second.
+const PROOFS_PER_SECOND: u32 = 8;
+/// Addresses from one peer that are tried in a minute.
+const PEX_PER_MINUTE: u32 = 10;
+/// Requests at a time to a peer that has answered none yet.
+const FIRST_PIPELINE: usize = 2;
+/// Requests at a time to a peer that always answers.
+const MAX_PIPELINE: usize = 64;
+
+/// A request is late after four times the peer's usual answer time, and not before this.
+pub(super) const LATE_AT_LEAST: Duration = Duration::from_millis(250);
+/// The same for a peer that has not answered yet, or that is doubtful.
+const LATE_UNKNOWN: Duration = Duration::from_secs(1);
+
+/// Who was given nothing for so long does not use the slot it has.
+const SLOT_USE: Duration = Duration::from_secs(5);
+
+/// How many broken words are remembered; each answer makes good for one.
+const MAX_BROKEN: u8 = 16;
+
+/// An answer that took so much longer than three times the quickest was held up in a queue.
+const QUEUEING: Duration = Duration::from_millis(50);
+
+/// How far a connection has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// The 68 bytes are still to come.
+    Handshake,
+    /// The extended handshake and the bitfield are.
+    Greeting,
+    /// Both ends know each other.
+    Ready,
+}
+
+/// A piece that we asked this peer for.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) sequence: Sequence,
+    pub(super) at: Instant,
+    /// When the last block came, or when it was asked for.
+    pub(super) moved_at: Instant,
+    /// Cancelled, but it counts until its answer comes.
+    pub(super) cancelled: bool,
+    pub(super) assembly: Option<Assembly>,
+}
+
+/// An answer under way: its blocks come in order.
+#[derive(Debug)]
+pub(super) struct Assembly {
+    total: usize,
+    bytes: BytesMut,
+}
+
+/// What a block made of the answer.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// More blocks are to come.
+    Partial,
+    /// The whole piece, not verified yet.
+    Whole(Bytes),
+    /// Not the next block, not of the right size, or no header: proof of a liar.
+    Wrong(&'static str),
+}
+
+impl Request {
+    /// Takes in the next block.
+    pub(super) fn block(&mut self, begin: u32, block: Bytes, piece_length: u32) -> Progress {
+        let received = self.assembly.as_ref().map_or(0, |a| a.bytes.len());
+        if begin as usize != received {
+            return Progress::Wrong("a block that is not the next one");
+        }
+        let total = match &self.assembly {
+            Some(assembly) => assembly.total,
+            None => match Header::peek(&block, piece_length) {
+                Ok(header) => header.piece_len(),
+                Err(_) => return Progress::Wrong("a first block without a valid header"),
+            },
+        };
+        if block.len() != (total - received).min(BLOCK_LEN) {
+            return Progress::Wrong("a block of the wrong size");
+        }
+        if received == 0 && block.len() == total {
+            return Progress::Whole(block);
+        }
+        let assembly = self.assembly.get_or_insert_with(|| Assembly {
+            total,
+            bytes: BytesMut::new(),
+        });
+        assembly.bytes.extend_from_slice(&block);
+        if assembly.bytes.len() == total {
+            let bytes = std::mem::take(&mut assembly.bytes);
+            // An exact copy: what grew block by block may hold twice the room it needs.
+            return Progress::Whole(Bytes::copy_from_slice(&bytes));
+        }
+        Progress::Partial
+    }
+}
+
+/// A piece that this peer asked us for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pending {
+    pub(super) sequence: Sequence,
+    pub(super) index: u32,
+    /// When it came, or when our tip reached it, whichever was later.
+    pub(super) since: Instant,
+}
+
+/// What a peer was given of one piece.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Given {
+    /// How often.
+    pub(super) times: u8,
+    /// Bytes of the piece.
+    pub(super) size: u32,
+    /// Per cent that it says it forwarded.
+    pub(super) forwarded: u8,
+}
+
+/// An answer of ours under way; once begun it is finished and not mixed with another.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) sequence: Sequence,
+    pub(super) index: u32,
+    pub(super) bytes: Bytes,
+    pub(super) sent: usize,
+}
+
+/// Everything known of one connection.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) address: SocketAddr,
+    pub(super) inbound: bool,
+    pub(super) since: Instant,
+    pub(super) phase: Phase,
+    /// We are full: it is told of others and sent away.
+    pub(super) turned_away: bool,
+
+    pub(super) id: Option<[u8; 20]>,
+    pub(super) client: String,
+    /// Where it accepts connections, when it says so.
+    pub(super) listening: Option<SocketAddr>,
+    pub(super) extensions: Option<ExtensionIds>,
+    pub(super) reqq: usize,
+    /// Its bitfield came; kept until its tip tells what the bits mean.
+    pub(super) bits: Option<Bytes>,
+    pub(super) bits_came: bool,
+
+    /// `r` for what it holds: the newest tip it announced that we believe.
+    pub(super) tip: Option<Sequence>,
+    pub(super) live: Live,
+    /// Its tip was the best known when it announced, so its claims count for where to start.
+    pub(super) current: bool,
+    pub(super) have: SequenceSet,
+    pub(super) proofs: Quota,
+
+    pub(super) chokes_us: bool,
+    pub(super) interested_in_us: bool,
+    pub(super) choked_by_us: bool,
+    pub(super) unchoked_at: Instant,
+    /// When it was last sent a part of a piece.
+    pub(super) given_at: Instant,
+    pub(super) interesting: bool,
+
+    /// `r` for what it asks us: the newest tip we announced to it.
+    pub(super) told_tip: Option<Sequence>,
+    /// When our bitfield went.
+    pub(super) greeted_at: Instant,
+    pub(super) told_version: u64,
+    pub(super) told_at: Instant,
+
+    pub(super) requests: Vec<Request>,
+    pub(super) pipeline: usize,
+    /// Its usual time from request to whole answer.
+    pub(super) answer_time: Option<Duration>,
+    best_answer: Option<Duration>,
+    /// Requests that it rejected or was late with, less those that it answered since.
+    broken: u8,
+
+    pub(super) pending: VecDeque<Pending>,
+    pub(super) answer: Option<Answer>,
+    /// What it was given, for the pieces in the window.
+    pub(super) given: BTreeMap<Sequence, Given>,
+    pub(super) rejects: Quota,
+    /// Bytes handed to the driver that have not left yet.
+    pub(super) unsent: usize,
+
+    pub(super) heard_at: Instant,
+    pub(super) sent_at: Instant,
+    pub(super) pex_quota: Quota,
+    pub(super) pex_told: HashSet<SocketAddr>,
+    pub(super) pex_at: Instant,
+
+    pub(super) uploaded: u64,
+    pub(super) downloaded: u64,
+    /// Bytes that it says it forwarded of what we gave it.
+    pub(super) forwarded: u64,
+    pub(super) download_rate: Rate,
+}
+
+impl Peer {
+    pub(super) fn new(now: Instant, address: SocketAddr, inbound: bool, lap: Lap) -> Self {
+        Self {
+            address,
+            inbound,
+            since: now,
+            phase: Phase::Handshake,
+            turned_away: false,
+            id: None,
+            client: String::new(),
+            listening: (!inbound).then_some(address),
+            extensions: None,
+            reqq: REQQ,
+            bits: None,
+            bits_came: false,
+            tip: None,
+            live: Live::default(),
+            current: false,
+            have: SequenceSet::new(u64::from(lap.npieces())),
+            proofs: Quota::new(PROOFS_PER_SECOND, Duration::from_secs(1)),
+            chokes_us: true,
+            interested_in_us: false,
+            choked_by_us: true,
+            unchoked_at: now,
+            given_at: now,
+            interesting: false,
+            told_tip: None,
+            greeted_at: now,
+            told_version: 0,
+            told_at: now,
+            requests: Vec::new(),
+            pipeline: FIRST_PIPELINE,
+            answer_time: None,
+            best_answer: None,
+            broken: 0,
+            pending: VecDeque::new(),
+            answer: None,
+            given: BTreeMap::new(),
+            rejects: Quota::new(MAX_REJECTS, REJECT_SPAN),
+            unsent: 0,
+            heard_at: now,
+            sent_at: now,
+            pex_quota: Quota::new(PEX_PER_MINUTE, Duration::from_secs(60)),
+            pex_told: HashSet::new(),
+            pex_at: now,
+            uploaded: 0,
+            downloaded: 0,
+            forwarded: 0,
+            download_rate: Rate::default(),
+        }
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        self.phase == Phase::Ready
+    }
+
+    /// Requests that it could take now.
+    pub(super) fn free_requests(&self) -> usize {
+        if !self.is_ready() || self.chokes_us {
+            return 0;
+        }
+        self.pipeline
+            .min(self.reqq)
+            .saturating_sub(self.requests.len())
+    }
+
+    /// Whether it shows `sequence` and may be asked for it. A request of the lap before that still
+    /// waits for its answer keeps the index: the answer could not be told from another's.
+    pub(super) fn offers(&self, sequence: Sequence, lap: Lap) -> bool {
+        self.have.contains(sequence)
+            && self.tip.is_some_and(|tip| lap.askable(sequence, tip))
+            && !self
+                .requests
+                .iter()
+                .any(|request| lap.index(request.sequence) == lap.index(sequence))
+    }
+
+    /// Whether it asks for pieces since it may, or got some of late.
+    pub(super) fn takes(&self, now: Instant) -> bool {
+        !self.pending.is_empty()
+            || self.answer.is_some()
+            || now.since(self.given_at.max(self.unchoked_at)) < SLOT_USE
+    }
+
+    /// An answer came whole.
+    pub(super) fn answered(&mut self, now: Instant, asked: Instant) {
+        self.broken = self.broken.saturating_sub(1);
+        let took = now.since(asked);
+        let usual = self.answer_time.unwrap_or(took);
+        self.answer_time = Some((usual * 7 + took) / 8);
+        let best = self.best_answer.map_or(took, |best| best.min(took));
+        self.best_answer = Some(best);
+        // More at a time while that costs no time: a queue at the other end serves nobody.
+        self.pipeline = if took <= best * 3 + QUEUEING {
+            (self.pipeline + 1).min(MAX_PIPELINE)
+        } else {
+            (self.pipeline - 1).max(FIRST_PIPELINE)
+        };
+    }
+
+    /// It rejected what it showed: that lowers its rank, nothing else (PROTOCOL §7).
+    pub(super) fn broke_its_word(&mut self) {
+        self.broken = (self.broken + 1).min(MAX_BROKEN);
+    }
+
+    /// Whether others are to be asked first by a viewer that can wait so long for an answer.
+    pub(super) fn is_doubtful(&self, patience: Duration) -> bool {
+        self.broken > 0 || self.answer_time.is_some_and(|usual| usual > patience)
+    }
+
+    /// After how long a request to it is late.
+    pub(super) fn late_after(&self, patience: Duration) -> Duration {
+        match self.answer_time {
+            Some(usual) if !self.is_doubtful(patience) => (usual * 4).max(LATE_AT_LEAST),
+            _ => patience.min(LATE_UNKNOWN),
+        }
+    }
+
+    /// A request was taken elsewhere because it was late.
+    pub(super) fn was_late(&mut self) {
+        self.broke_its_word();
+        self.pipeline = (self.pipeline / 2).max(FIRST_PIPELINE);
+    }
+
+    /// The printable form of its peer id.
+    pub(super) fn name(&self) -> String {
+        let id = self.id.unwrap_or_default();
+        id.iter()
+            .map(|&byte| match byte {
+                b'!'..=b'~' => char::from(byte).to_string(),
+                _ => format!("%{byte:02x}"),
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PIECE_LENGTH: u32 = 40_000;
+
+    fn request() -> Request {
+        Request {
+            sequence: 7,
+            at: Instant::default(),
+            moved_at: Instant::default(),
+            cancelled: false,
+            assembly: None,
+        }
+    }
+
+    /// A piece of `content` bytes whose header says so; nothing else in it matters here.
+    fn piece(content: u32) -> Bytes {
+        let mut bytes = vec![0; 96 + content as usize];
+        bytes[24..28].copy_from_slice(&content.to_be_bytes());
+        Bytes::from(bytes)
+    }
+
+    #[test]
+    fn a_piece_of_one_block_is_whole_without_a_copy() {
+        let bytes = piece(100);
+        let whole = request().block(0, bytes.clone(), PIECE_LENGTH);
+        let Progress::Whole(whole) = whole else {
+            panic!("{whole:?}");
+        };
+        assert_eq!(whole.as_ptr(), bytes.as_ptr());
+    }
+
+    #[test]
+    fn blocks_make_a_piece_in_order_only() {
+        let bytes = piece(39_000);
+        let block = |at: usize| bytes.slice(at..(at + BLOCK_LEN).min(bytes.len()));
+        let mut good = request();
+        assert_eq!(good.block(0, block(0), PIECE_LENGTH), Progress::Partial);
+        assert_eq!(
+            good.block(16_384, block(16_384), PIECE_LENGTH),
+            Progress::Partial
+        );
+        let whole = good.block(32_768, block(32_768), PIECE_LENGTH);
+        assert_eq!(whole, Progress::Whole(bytes.clone()));
+        let mut skipping = request();
+        assert_eq!(skipping.block(0, block(0), PIECE_LENGTH), Progress::Partial);
+        let wrong = skipping.block(32_768, block(32_768), PIECE_LENGTH);
+        assert!(matches!(wrong, Progress::Wrong(_)));
+        let mut short = request();
+        let wrong = short.block(0, block(0).slice(..16_000), PIECE_LENGTH);
+        assert!(matches!(wrong, Progress::Wrong(_)));
+    }
+
+    #[test]
+    fn a_header_out_of_bounds_is_refused_with_the_first_block() {
+        let wrong = request().block(0, piece(39_905).slice(..BLOCK_LEN), PIECE_LENGTH);
+        assert!(matches!(wrong, Progress::Wrong(_)));
+        let wrong = request().block(0, Bytes::from_static(&[0; 95]), PIECE_LENGTH);
+        assert!(matches!(wrong, Progress::Wrong(_)));
+    }
+}

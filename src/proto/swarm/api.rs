@@ -1,0 +1,244 @@
+// Copyright (C) 2026 The livetorrent authors
+//
+// This Source Code Form is subject to the terms of the Mozilla Public License, v2.0.
+// If a copy of the MPL was not distributed with this file, You can obtain one at
+// <https://mozilla.org/MPL/2.0/>.
+//
+// SPDX-License-Identifier: MPL-2.0
+
+//! What goes into a swarm and what comes out of it.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+
+use super::super::{
+    lap::Sequence,
+    metainfo::Metainfo,
+    piece::Piece,
+    time::Instant,
+    wire::{Message, WireError},
+};
+
+/// A connection, numbered by the driver; never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnId(pub u64);
+
+/// What this end is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// It signs; it never asks for anything.
+    Source,
+    /// It watches at this distance behind the source.
+    Viewer {
+        /// Distance behind the source at which bytes are released; zero: what is next at once.
+        latency: Duration,
+    },
+}
+
+/// What a swarm is told once.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The stream.
+    pub metainfo: Arc<Metainfo>,
+    /// Source or viewer.
+    pub role: Role,
+    /// Ours for this run: `-LV0100-` and 12 random bytes.
+    pub peer_id: [u8; 20],
+    /// Where we accept connections; 0: nowhere.
+    pub listen_port: u16,
+    /// Most connections.
+    pub max_peers: usize,
+    /// Most peers served at once.
+    pub max_uploads: usize,
+    /// `false`: watch without sharing.
+    pub upload_enabled: bool,
+    /// Most bytes of pieces kept.
+    pub buffer_size: usize,
+    /// Seeds the generator that breaks ties.
+    pub seed: u64,
+}
+
+/// Why an address is worth a try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// HOST:PORT of an http announce URL: the source, never refused.
+    Announce,
+    /// The user named it: never refused.
+    Configured,
+    /// A tracker gave it.
+    Tracker,
+}
+
+/// Something that happened outside.
+#[derive(Debug)]
+pub enum Input {
+    /// A connection is there; the handshake is still to come.
+    Connected {
+        /// Its number from now on.
+        conn: ConnId,
+        /// The far end.
+        address: SocketAddr,
+        /// They dialled us.
+        inbound: bool,
+    },
+    /// An [`Output::Dial`] came to nothing.
+    DialFailed {
+        /// As it was asked for.
+        address: SocketAddr,
+    },
+    /// A whole message arrived.
+    Received {
+        /// From whom.
+        conn: ConnId,
+        /// What.
+        message: Message,
+    },
+    /// Bytes arrived that are no message.
+    Malformed {
+        /// From whom.
+        conn: ConnId,
+        /// What was wrong.
+        error: WireError,
+    },
+    /// Bytes of [`Output::Send`] left for the network, by [`Message::wire_len`].
+    Sent {
+        /// To whom.
+        conn: ConnId,
+        /// How many.
+        bytes: usize,
+    },
+    /// The connection is gone, for a reason of the network's.
+    Closed {
+        /// Which.
+        conn: ConnId,
+        /// In words, for `peer-removed`.
+        reason: String,
+    },
+    /// Addresses to try.
+    Candidates {
+        /// Where they come from.
+        origin: Origin,
+        /// The addresses.
+        addresses: Vec<SocketAddr>,
+    },
+    /// Source: a new piece, its sequence above every earlier one.
+    Publish(Piece),
+    /// Viewer: downstream has room for so many more deliveries.
+    Room(usize),
+    /// Viewer: the distance changed.
+    SetLatency(Duration),
+    /// Viewer: go to where a joiner would start now.
+    JumpToLive,
+    /// The moment of [`Output::WakeAt`] came.
+    Timeout,
+}
+
+/// Something to do outside. [`Output::WakeAt`] ends a round of polling.
+#[derive(Debug)]
+pub enum Output {
+    /// Open a connection.
+    Dial {
+        /// To here.
+        address: SocketAddr,
+    },
+    /// Send a message; the core counts its bytes as waiting until [`Input::Sent`].
+    Send {
+        /// To whom.
+        conn: ConnId,
+        /// What.
+        message: Message,
+    },
+    /// End a connection once what was sent before is out, or after a second. No
+    /// [`Input::Closed`] follows, and inputs about it are ignored from here on.
+    HangUp {
+        /// Which.
+        conn: ConnId,
+        /// In words, for the trace.
+        reason: String,
+    },
+    /// Viewer: bytes for downstream. At most as many as [`Input::Room`] granted.
+    Deliver(Delivery),
+    /// Nothing more to do until an input, or until this moment.
+    WakeAt(Option<Instant>),
+}
+
+/// What goes downstream in one step.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    /// The preamble, where the stream starts or resumes after a hole; else empty.
+    pub preamble: Bytes,
+    /// The payload, sharing memory with the store.
+    pub payload: Bytes,
+    /// It does not continue what went before.
+    pub discont: bool,
+    /// The piece it comes from.
+    pub sequence: Sequence,
+    /// When the source closed the piece, µs since the Unix epoch.
+    pub time: u64,
+}
+
+/// How a viewer stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Status {
+    /// No peer yet.
+    #[default]
+    Connecting,
+    /// Peers, but nothing to start from yet.
+    Joining,
+    /// Bytes flow.
+    Playing,
+    /// The next piece is late everywhere.
+    Stalled,
+    /// No piece is newer than three seconds anywhere.
+    SourceAway,
+    /// The broadcast ended and everything held was delivered.
+    Ended,
+}
+
+/// Something to tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A peer finished the handshake.
+    PeerAdded {
+        /// Its peer id in printable form.
+        id: String,
+        /// The far end.
+        address: SocketAddr,
+    },
+    /// A peer that had been added is gone.
+    PeerRemoved {
+        /// Its peer id in printable form.
+        id: String,
+        /// The far end.
+        address: SocketAddr,
+        /// In words.
+        reason: String,
+    },
+    /// Viewer: the status changed.
+    Status(Status),
+    /// Viewer: the tip it joined is old; the search for a newer one goes on.
+    Unconfirmed {
+        /// How far that tip is behind our clock.
+        age: Duration,
+    },
+    /// Viewer: the next piece was late everywhere.
+    Stalled,
+    /// Viewer: it came.
+    Resumed,
+    /// Viewer: no newer piece for three seconds, and no END.
+    SourceAway,
+    /// Viewer: a newer piece after that.
+    SourceBack,
+    /// Viewer: pieces that missed their time.
+    Skipped {
+        /// How many sequences.
+        pieces: u64,
+        /// Their payload bytes, where the pieces around them tell; else 0.
+        bytes: u64,
+    },
+    /// Viewer: everything of a broadcast that ended was delivered.
+    Ended,
+    /// Every connected viewer that can hold the END has it (source, after publishing it).
+    Drained,
+}

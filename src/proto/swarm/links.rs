@@ -1,0 +1,613 @@
+// Copyright (C) 2026 The livetorrent authors
+//
+// This Source Code Form is subject to the terms of the Mozilla Public License, v2.0.
+// If a copy of the MPL was not distributed with this file, You can obtain one at
+// <https://mozilla.org/MPL/2.0/>.
+//
+// SPDX-License-Identifier: MPL-2.0
+
+//! Connections: dialling, handshake, limits and blame (PROTOCOL §4, §7).
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::{
+    super::{
+        address::Scope,
+        address_book::Trust,
+        peer::{Peer, Phase, REQQ},
+        time::{Instant, Now},
+        timer::Timer,
+        wire::{
+            ExtendedHandshake, Extension, ExtensionIds, Handshake, Live, Message, PayloadError,
+            Pex, PexPeer, Transfers, WireError,
+        },
+    },
+    ConnId, Event, Output, Role, Swarm, canonical,
+};
+
+const EXTENDED_HANDSHAKE: u8 = 0;
+/// What we call ourselves (BEP 10 `v`).
+const CLIENT: &str = concat!("livetorrent ", env!("CARGO_PKG_VERSION"));
+
+/// From the connection to the bitfield.
+const GREETING_TIME: Duration = Duration::from_secs(10);
+/// Connections that have not finished greeting; one more pushes out the oldest.
+const MAX_GREETING: usize = 64;
+/// Connections that one address may have.
+const MAX_PER_ADDRESS: usize = 4;
+/// The same for loopback, where many viewers of one machine meet.
+const MAX_PER_LOOPBACK: usize = 64;
+/// Dials under way at once.
+const MAX_DIALS: usize = 12;
+/// Viewers stop dialling at so many peers; the rest of `max-peers` is for those who call.
+const ENOUGH_PEERS: usize = 30;
+/// A connection that lasted this long was of use, so losing it is no failure of the address.
+const LASTING: Duration = Duration::from_secs(10);
+/// A full peer keeps every connection for so long.
+const SETTLING: Duration = Duration::from_secs(30);
+/// Nothing heard for so long on a connection whose peer opens another: it is dead.
+const DEAD: Duration = Duration::from_secs(5);
+/// Nothing sent for so long: a keep-alive.
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
+/// Nothing heard for so long: the end.
+const SILENCE: Duration = Duration::from_secs(120);
+/// Most bytes that wait to be sent.
+const MAX_UNSENT: usize = 256 * 1024;
+/// How often addresses are exchanged (BEP 11).
+const PEX_EVERY: Duration = Duration::from_secs(60);
+/// Most addresses in one exchange.
+const MAX_PEX: usize = 50;
+
+/// Why a connection ends.
+#[derive(Debug)]
+pub(super) enum Farewell {
+    /// The network ended it; the driver knows.
+    Closed(String),
+    /// A rule, a limit or our own choice; the peer may come back.
+    Rule(String),
+    /// Proof of a liar: refused for ten minutes.
+    Proof(String),
+}
+
+impl Farewell {
+    pub(super) fn proof(reason: impl Into<String>) -> Self {
+        Self::Proof(reason.into())
+    }
+
+    pub(super) fn rule(reason: impl Into<String>) -> Self {
+        Self::Rule(reason.into())
+    }
+
+    pub(super) fn for_wire_error(error: WireError, reason: String) -> Self {
+        if error.is_proof() {
+            Self::Proof(reason)
+        } else {
+            Self::Rule(reason)
+        }
+    }
+}
+
+impl Swarm {
+    /// Dials while more peers are wanted.
+    pub(super) fn dial(&mut self, now: Now) {
+        while let Some(trust) = self.whom_to_dial() {
+            let Some(address) = self.book.take_due(now.at, trust) else {
+                break;
+            };
+            if self.is_connected_to(address) || self.book.refuses_address(now.at, address) {
+                self.book.ended(now.at, address, &mut self.rng);
+                continue;
+            }
+            self.dialing.insert(address);
+            self.out.push_back(Output::Dial { address });
+        }
+        let trust = self.whom_to_dial();
+        self.timers.set(
+            Timer::Dial,
+            trust.and_then(|trust| self.book.next_due(trust)),
+        );
+    }
+
+    /// Which addresses are to be dialled now, if any. Callers, however many, must not keep us from
+    /// those that the user or the `.tstream` names.
+    fn whom_to_dial(&self) -> Option<Trust> {
+        let dialing = self.dialing.len();
+        if dialing >= MAX_DIALS {
+            return None;
+        }
+        if self.peers.len() + dialing < self.config.max_peers.min(ENOUGH_PEERS) {
+            return Some(Trust::Heard);
+        }
+        let dialled = self.peers.values().filter(|peer| !peer.inbound).count();
+        (dialled + dialing < self.config.max_peers).then_some(Trust::Named)
+    }
+
+    fn is_connected_to(&self, address: SocketAddr) -> bool {
+        self.peers
+            .values()
+            .any(|peer| peer.listening == Some(address) && !peer.turned_away)
+    }
+
+    pub(super) fn dial_failed(&mut self, now: Now, address: SocketAddr) {
+        let address = canonical(address);
+        if self.dialing.remove(&address) {
+            self.book.ended(now.at, address, &mut self.rng);
+        }
+        self.dial(now);
+    }
+
+    pub(super) fn connected(&mut self, now: Now, conn: ConnId, address: SocketAddr, inbound: bool) {
+        let address = canonical(address);
+        if !inbound {
+            self.dialing.remove(&address);
+        }
+        let peer = Peer::new(now.at, address, inbound, self.lap);
+        self.peers.insert(conn, peer);
+        if inbound {
+            if let Err(farewell) = self.admit(now, conn, address.ip()) {
+                self.farewell(now, conn, farewell);
+            }
+        } else {
+            self.send_handshake(now.at, conn);
+            self.greet(now, conn);
+        }
+    }
+
+    /// Whether a caller may stay until it has said who it is.
+    fn admit(&mut self, now: Now, conn: ConnId, ip: IpAddr) -> Result<(), Farewell> {
+        if self.book.refuses_callers(now.at, ip) {
+            return Err(Farewell::rule("too many proven liars at this address"));
+        }
+        let limit = if ip.is_loopback() {
+            MAX_PER_LOOPBACK
+        } else {
+            MAX_PER_ADDRESS
+        };
+        if self.peers.values().filter(|p| p.address.ip() == ip).count() > limit {
+            return Err(Farewell::rule("too many connections from this address"));
+        }
+        let greeting = self
+            .peers
+            .iter()
+            .filter(|(_, p)| p.inbound && (!p.is_ready() || p.turned_away));
+        if greeting.clone().count() > MAX_GREETING
+            && let Some(oldest) = greeting
+                .min_by_key(|(other, p)| (p.since, **other))
+                .map(|(&other, _)| other)
+            && oldest != conn
+        {
+            self.farewell(now, oldest, Farewell::rule("too slow to say hello"));
+        }
+        Ok(())
+    }
+
+    fn send_handshake(&mut self, now: Instant, conn: ConnId) {
+        let infohash = self.config.metainfo.info.infohash();
+        let handshake = Handshake::new(infohash, self.config.peer_id);
+        self.send(now, conn, Message::Handshake(handshake));
+    }
+
+    /// Sends the extended handshake and the bitfield.
+    fn greet(&mut self, now: Now, conn: ConnId) {
+        let Some(peer) = self.peers.get(&conn) else {
+            return;
+        };
+        let turned_away = peer.turned_away;
+        let address = peer.address;
+        let live = self.live(now);
+        let told_tip = live.tip.and_then(|_| self.tip_sequence());
+        let handshake = ExtendedHandshake {
+            m: ExtensionIds::OURS,
+            listen_port: Some(if self.config.upload_enabled {
+                self.config.listen_port
+            } else {
+                0
+            }),
+            client: CLIENT.to_owned(),
+            reqq: Some(REQQ as u32),
+            yourip: Some(address.ip()),
+            live,
+        };
+        self.extend(now.at, conn, EXTENDED_HANDSHAKE, handshake.encode());
+        let bits = if turned_away { None } else { self.bitfield() };
+        self.send(
+            now.at,
+            conn,
+            bits.map_or(Message::HaveNone, Message::Bitfield),
+        );
+        if let Some(peer) = self.peers.get_mut(&conn) {
+            peer.told_tip = told_tip;
+            peer.told_version = self.live_version;
+            peer.told_at = now.at;
+            peer.greeted_at = now.at;
+        }
+    }
+
+    /// Everything that is served, one bit an index; nothing when there is nothing to show.
+    fn bitfield(&self) -> Option<Bytes> {
+        let tip = self.tip_sequence().filter(|_| self.config.upload_enabled)?;
+        let mut bits = vec![0u8; self.lap.npieces().div_ceil(8) as usize];
+        let from = self.served_from(tip)?;
+        for piece in self.store.range_from(from) {
+            let index = self.lap.index(piece.sequence()) as usize;
+            bits[index / 8] |= 0x80 >> (index % 8);
+        }
+        bits.iter()
+            .any(|&byte| byte != 0)
+            .then(|| Bytes::from(bits))
+    }
+
+    pub(super) fn extend(&mut self, now: Instant, conn: ConnId, id: u8, payload: Bytes) {
+        self.send(now, conn, Message::Extended { id, payload });
+    }
+
+    /// A message from a peer that is not ready.
+    pub(super) fn greeted(
+        &mut self,
+        now: Now,
+        conn: ConnId,
+        message: Message,
+    ) -> Result<(), Farewell> {
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return Ok(());
+        };
+        match (peer.phase, message) {
+            (Phase::Handshake, Message::Handshake(handshake)) => {
+                self.shake_hands(now, conn, &handshake)?;
+            }
+            (Phase::Greeting, Message::Extended { id, payload })
+                if id == EXTENDED_HANDSHAKE && peer.extensions.is_none() =>
+            {
+                let handshake = ExtendedHandshake::decode(&payload)
+                    .map_err(|error| Farewell::proof(error.to_string()))?;
+                self.introduced(now, conn, handshake)?;
+            }
+            (Phase::Greeting, Message::Bitfield(bits)) if !peer.bits_came => {
+                peer.bits_came = true;
+                peer.bits = Some(bits);
+            }
+            (Phase::Greeting, Message::HaveNone) if !peer.bits_came => peer.bits_came = true,
+            (Phase::Greeting, Message::Bitfield(_)) => {
+                return Err(Farewell::proof("a second bitfield"));
+            }
+            (_, Message::HaveAll) => {
+                return Err(Farewell::proof("HAVE_ALL, which no window can be"));
+            }
+            (_, Message::KeepAlive) => {}
+            _ => {
+                return Err(Farewell::rule(
+                    "a message before the extended handshake and the bitfield",
+                ));
+            }
+        }
+        self.become_ready(now, conn)
+    }
+
+    fn shake_hands(
+        &mut self,
+        now: Now,
+        conn: ConnId,
+        handshake: &Handshake,
+    ) -> Result<(), Farewell> {
+        if handshake.infohash != self.config.metainfo.info.infohash() {
+            return Err(Farewell::rule("another stream's infohash"));
+        }
+        if !handshake.has_extensions() {
+            return Err(Farewell::rule("neither BEP 10 nor BEP 6 may be missing"));
+        }
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return Ok(());
+        };
+        let (address, inbound) = (peer.address, peer.inbound);
+        peer.id = Some(handshake.peer_id);
+        peer.phase = Phase::Greeting;
+        if handshake.peer_id == self.config.peer_id {
+            if !inbound {
+                self.book.is_self(address);
+            }
+            return Err(Farewell::rule("a connection to ourselves"));
+        }
+        if self.book.refuses_id(now.at, address, handshake.peer_id) {
+            return Err(Farewell::rule("refused for lying"));
+        }
+        self.one_connection_each(now, conn, handshake.peer_id)?;
+        if inbound {
+            let staying = |p: &&Peer| p.phase != Phase::Handshake && !p.turned_away;
+            let full = self.peers.values().filter(staying).count() > self.config.max_peers
+                && !self.make_room(now);
+            if let Some(peer) = self.peers.get_mut(&conn) {
+                peer.turned_away = full;
+            }
+            self.send_handshake(now.at, conn);
+            self.greet(now, conn);
+        }
+        Ok(())
+    }
+
+    /// Ends the connection of least use, so that idle callers keep nobody out; `false` when all are
+    /// young or of use. Who gets or gives pieces stays: a crowd of newcomers must not drive it out.
+    fn make_room(&mut self, now: Now) -> bool {
+        let idle = |p: &Peer| {
+            p.inbound
+                && !p.turned_away
+                && p.choked_by_us
+                && p.downloaded == 0
+                && now.at.since(p.since) >= SETTLING
+        };
+        let least = self
+            .peers
+            .iter()
+            .filter(|(_, p)| idle(p))
+            .min_by_key(|(conn, p)| (p.uploaded, p.since, **conn))
+            .map(|(&conn, _)| conn);
+        if let Some(conn) = least {
+            self.farewell(now, conn, Farewell::rule("room for a newcomer"));
+        }
+        least.is_some()
+    }
+
+    /// Of two connections between the same two peers the one opened by the smaller peer id stays.
+    fn one_connection_each(
+        &mut self,
+        now: Now,
+        conn: ConnId,
+        id: [u8; 20],
+    ) -> Result<(), Farewell> {
+        let Some(peer) = self.peers.get(&conn) else {
+            return Ok(());
+        };
+        let (ip, inbound) = (peer.address.ip(), peer.inbound);
+        let other = self
+            .peers
+            .iter()
+            .find(|&(&c, p)| c != conn && p.id == Some(id) && p.address.ip() == ip)
+            .map(|(&other, p)| (other, p.inbound, p.heard_at));
+        let Some((other, other_inbound, heard_at)) = other else {
+            return Ok(());
+        };
+        // Opened by the same end twice: the older one stays while it lives. A viewer whose network
+        // went away and came back would wait two minutes otherwise.
+        let newer_stays = if inbound == other_inbound {
+            now.at.since(heard_at) >= DEAD
+        } else {
+            inbound == (id < self.config.peer_id)
+        };
+        if !newer_stays {
+            return Err(Farewell::rule("connected already"));
+        }
+        self.farewell(now, other, Farewell::rule("connected already"));
+        Ok(())
+    }
+
+    fn introduced(
+        &mut self,
+        now: Now,
+        conn: ConnId,
+        handshake: ExtendedHandshake,
+    ) -> Result<(), Farewell> {
+        if handshake.m.tstream_live.is_none() {
+            return Err(Farewell::rule("it does not speak tstream_live"));
+        }
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return Ok(());
+        };
+        peer.client = handshake.client;
+        peer.extensions = Some(handshake.m);
+        peer.reqq = handshake.reqq.map_or(REQQ, |reqq| reqq as usize);
+        if let Some(port) = handshake.listen_port.filter(|_| peer.inbound) {
+            let listening = SocketAddr::new(peer.address.ip(), port);
+            peer.listening = (port != 0).then_some(listening);
+        }
+        if let Some(listening) = peer.listening
+            && self.book.refuses_address(now.at, listening)
+        {
+            return Err(Farewell::rule("refused for lying"));
+        }
+        if peer.turned_away {
+            self.send_pex(now.at, conn);
+            return Err(Farewell::rule("full"));
+        }
+        self.take_live(now, conn, handshake.live)
+    }
+
+    fn become_ready(&mut self, now: Now, conn: ConnId) -> Result<(), Farewell> {
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return Ok(());
+        };
+        if peer.phase != Phase::Greeting || peer.extensions.is_none() || !peer.bits_came {
+            return Ok(());
+        }
+        peer.phase = Phase::Ready;
+        let (id, address, inbound) = (peer.name(), peer.address, peer.inbound);
+        if !inbound {
+            self.book.reached(address);
+        } else if let Some(listening) = peer.listening.filter(|_| self.viewer.is_some()) {
+            self.book.add(now.at, listening, Trust::Heard);
+        }
+        self.tell(Event::PeerAdded { id, address });
+        self.take_bits(conn);
+        self.catch_up_live(now, conn);
+        self.show_interest(now.at, conn);
+        self.ask = true;
+        Ok(())
+    }
+
+    /// An extended message (BEP 10) from a peer that is ready.
+    pub(super) fn extended(
+        &mut self,
+        now: Now,
+        conn: ConnId,
+        id: u8,
+        payload: &[u8],
+    ) -> Result<(), Farewell> {
+        let proof = |error: PayloadError| Farewell::proof(error.to_string());
+        if id == EXTENDED_HANDSHAKE {
+            // BEP 10 lets a peer repeat it; only the live part may have changed.
+            let handshake = ExtendedHandshake::decode(payload).map_err(proof)?;
+            return self.take_live(now, conn, handshake.live);
+        }
+        match Extension::of_our_id(id) {
+            Some(Extension::Live) => {
+                let live = Live::decode(payload).map_err(proof)?;
+                self.take_live(now, conn, live)?;
+            }
+            Some(Extension::Pex) => {
+                let pex = Pex::decode(payload).map_err(proof)?;
+                self.take_pex(now, conn, &pex);
+            }
+            Some(Extension::Transfers) => {
+                let transfers = Transfers::decode(payload, self.lap).map_err(proof)?;
+                self.take_report(now, conn, &transfers);
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn take_pex(&mut self, now: Now, conn: ConnId, pex: &Pex) {
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return;
+        };
+        if self.config.role == Role::Source {
+            // A source dials only whom its user names.
+            return;
+        }
+        let near = Scope::of(peer.address.ip());
+        for peer_told in &pex.added {
+            let address = canonical(peer_told.address);
+            if Scope::of(address.ip()).is_shown_to(near) && peer.pex_quota.take(now.at) {
+                self.book.add(now.at, address, Trust::Heard);
+            }
+        }
+        self.dial(now);
+    }
+
+    /// Tells a peer of addresses that we have reached (BEP 11).
+    fn send_pex(&mut self, now: Instant, conn: ConnId) {
+        let Some(peer) = self.peers.get(&conn) else {
+            return;
+        };
+        let Some(id) = peer
+            .extensions
+            .as_ref()
+            .and_then(|ids| ids.id(Extension::Pex))
+        else {
+            return;
+        };
+        let near = Scope::of(peer.address.ip());
+        let reached = |(c, p): &(ConnId, &Peer)| {
+            *c != conn && !p.inbound && Scope::of(p.address.ip()).is_shown_to(near)
+        };
+        let current: Vec<_> = self
+            .ready()
+            .filter(reached)
+            .map(|(_, p)| p.address)
+            .collect();
+        let new = |address: &&SocketAddr| !peer.pex_told.contains(*address);
+        let added: Vec<_> = current.iter().filter(new).take(MAX_PEX).copied().collect();
+        let gone = |address: &&SocketAddr| !current.contains(address);
+        let told = peer.pex_told.iter();
+        let dropped: Vec<_> = told.filter(gone).take(MAX_PEX).copied().collect();
+        if added.is_empty() && dropped.is_empty() && !peer.turned_away {
+            return;
+        }
+        if let Some(peer) = self.peers.get_mut(&conn) {
+            peer.pex_told.extend(&added);
+            peer.pex_told.retain(|address| !dropped.contains(address));
+        }
+        let added = added.into_iter().map(PexPeer::reachable).collect();
+        self.extend(now, conn, id, Pex { added, dropped }.encode());
+    }
+
+    /// Ends a connection and puts right what depended on it.
+    pub(super) fn farewell(&mut self, now: Now, conn: ConnId, farewell: Farewell) {
+        let Some(peer) = self.peers.remove(&conn) else {
+            return;
+        };
+        if let Farewell::Proof(_) = farewell {
+            self.counters.banned += 1;
+            self.book
+                .refuse(now.at, peer.address.ip(), peer.listening, peer.id);
+        }
+        for request in peer.requests.iter().filter(|request| !request.cancelled) {
+            self.unask(request.sequence);
+        }
+        if !peer.inbound {
+            if now.at.since(peer.since) >= LASTING {
+                self.book.lasted(peer.address);
+            }
+            self.book.ended(now.at, peer.address, &mut self.rng);
+        }
+        let by_us = !matches!(farewell, Farewell::Closed(_));
+        let (Farewell::Closed(reason) | Farewell::Rule(reason) | Farewell::Proof(reason)) =
+            farewell;
+        if by_us {
+            let reason = reason.clone();
+            self.out.push_back(Output::HangUp { conn, reason });
+        }
+        if peer.is_ready() {
+            self.tell(Event::PeerRemoved {
+                id: peer.name(),
+                address: peer.address,
+                reason,
+            });
+        }
+        self.ask = true;
+        self.rechoke = true;
+        self.check_drained();
+        self.dial(now);
+    }
+
+    /// Looks at every deadline that nothing else wakes for.
+    pub(super) fn keep_house(&mut self, now: Now) {
+        self.book.expire(now.at);
+        while self
+            .recent
+            .front()
+            .is_some_and(|&(at, _)| now.at.since(at) > GREETING_TIME)
+        {
+            self.recent.pop_front();
+        }
+        self.retire();
+        for conn in self.peers.keys().copied().collect::<Vec<_>>() {
+            if let Err(farewell) = self.look_after(now, conn) {
+                self.farewell(now, conn, farewell);
+            }
+        }
+        self.dial(now);
+    }
+
+    fn look_after(&mut self, now: Now, conn: ConnId) -> Result<(), Farewell> {
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return Ok(());
+        };
+        if !peer.is_ready() && now.at.since(peer.since) >= GREETING_TIME {
+            return Err(Farewell::rule("no handshake and bitfield within 10 s"));
+        }
+        if now.at.since(peer.heard_at) >= SILENCE {
+            return Err(Farewell::rule("silent for 120 s"));
+        }
+        if peer.unsent > MAX_UNSENT {
+            return Err(Farewell::rule("it does not take in what it is sent"));
+        }
+        if !peer.is_ready() {
+            return Ok(());
+        }
+        if now.at.since(peer.sent_at) >= KEEP_ALIVE {
+            self.send(now.at, conn, Message::KeepAlive);
+        }
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return Ok(());
+        };
+        if now.at.since(peer.pex_at) >= PEX_EVERY {
+            peer.pex_at = now.at;
+            self.send_pex(now.at, conn);
+        }
+        self.break_promises(now, conn)?;
+        self.tell_live(now, conn);
+        Ok(())
+    }
+}

@@ -1,0 +1,425 @@
+// Copyright (C) 2026 The livetorrent authors
+//
+// This Source Code Form is subject to the terms of the Mozilla Public License, v2.0.
+// If a copy of the MPL was not distributed with this file, You can obtain one at
+// <https://mozilla.org/MPL/2.0/>.
+//
+// SPDX-License-Identifier: MPL-2.0
+
+//! The whole state machine behind three enums: [`Input`], [`Output`] and [`Event`].
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | `api` | the enums |
+//! | `links` | connections: dialling, handshake, limits, blame |
+//! | `tips` | the signed tip and the rest of `tstream_live` (PROTOCOL §5) |
+//! | `fetch` | which piece from whom, and what comes of it (§6, asking) |
+//! | `reports` | what was forwarded of what was given (§6, Tr_G2G_v2) |
+//! | `serve` | choking and answering (§6, giving) |
+//! | `watch` | a viewer's tuning in, release and status (§5) |
+//!
+//! A call of [`Swarm::handle`] changes state and queues outputs; the driver then polls them. What
+//! must happen once for many causes (asking, answering, releasing) is done at the end of `handle`.
+
+mod api;
+mod fetch;
+mod links;
+mod reports;
+mod serve;
+#[cfg(test)]
+mod tests;
+mod tips;
+mod watch;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet, VecDeque},
+    net::SocketAddr,
+    time::Duration,
+};
+
+pub use api::{Config, ConnId, Delivery, Event, Input, Origin, Output, Role, Status};
+
+use super::{
+    address_book::{AddressBook, Trust},
+    choker::Choker,
+    lap::{Lap, Sequence},
+    peer::{Peer, Phase},
+    piece::{Piece, Proof, Verifier},
+    rate::Rate,
+    stats::{PeerStats, Stats},
+    store::Store,
+    time::{Instant, Now},
+    timer::{Timer, TimerTable},
+    wire::Message,
+};
+use links::Farewell;
+use reports::{REPORT_EVERY, Reports};
+use watch::Viewer;
+
+/// How often deadlines of peers, promises and announcements are looked at.
+const HOUSEKEEPING: Duration = Duration::from_millis(250);
+/// Most events that wait to be polled; the oldest leave.
+const MAX_EVENTS: usize = 1024;
+
+/// The newest piece known to exist.
+#[derive(Debug)]
+struct Tip {
+    proof: Proof,
+    /// When it became known.
+    moved: Instant,
+}
+
+/// What [`Stats`] counts.
+#[derive(Debug, Default)]
+struct Counters {
+    uploaded: u64,
+    downloaded: u64,
+    overhead: u64,
+    verified: u64,
+    rejected: u64,
+    duplicate: u64,
+    banned: u64,
+    upload_rate: Rate,
+    download_rate: Rate,
+}
+
+/// Pieces that are to be fetched.
+#[derive(Debug, Default)]
+struct Wanted {
+    /// How many peers were asked and have not answered.
+    asked: BTreeMap<Sequence, u8>,
+    /// Those of `asked` with nobody asked.
+    unasked: BTreeSet<Sequence>,
+    /// How often one of `asked` was late and taken elsewhere.
+    late: BTreeMap<Sequence, u32>,
+}
+
+/// One end of one stream's swarm.
+#[derive(Debug)]
+pub struct Swarm {
+    config: Config,
+    lap: Lap,
+    verifier: Verifier,
+    rng: fastrand::Rng,
+    peers: BTreeMap<ConnId, Peer>,
+    book: AddressBook,
+    dialing: HashSet<SocketAddr>,
+    store: Store,
+    tip: Option<Tip>,
+    /// What we announce as our floor; never goes down.
+    floor: Option<Sequence>,
+    /// The first sequence of the newest start that is known: nobody fetches across it.
+    start: Option<Sequence>,
+    /// The source's END, once published or seen.
+    end: Option<Sequence>,
+    wanted: Wanted,
+    /// What was held lately, for peers that are still greeting.
+    recent: VecDeque<(Instant, Sequence)>,
+    reports: Reports,
+    /// Hops of the senders of the last pieces.
+    sender_hops: VecDeque<u8>,
+    /// Counts changes of what `tstream_live` says.
+    live_version: u64,
+    choker: Choker,
+    viewer: Option<Viewer>,
+    drained: bool,
+    counters: Counters,
+    timers: TimerTable,
+    out: VecDeque<Output>,
+    events: VecDeque<Event>,
+    /// Something changed that may let us ask for more.
+    ask: bool,
+    /// Somebody may be interested or gone, so slots may be given out.
+    rechoke: bool,
+}
+
+impl Swarm {
+    /// A swarm that knows nobody yet.
+    #[must_use]
+    pub fn new(config: Config, now: Now) -> Self {
+        let info = &config.metainfo.info;
+        let lap = info.lap();
+        let verifier = Verifier::new(info.key().clone(), info.infohash(), info.piece_length());
+        let viewer = match config.role {
+            Role::Source => None,
+            Role::Viewer { latency } => Some(Viewer::new(now.at, latency)),
+        };
+        let mut swarm = Self {
+            lap,
+            verifier,
+            rng: fastrand::Rng::with_seed(config.seed),
+            peers: BTreeMap::new(),
+            book: AddressBook::default(),
+            dialing: HashSet::new(),
+            store: Store::new(lap, config.buffer_size),
+            tip: None,
+            floor: None,
+            start: None,
+            end: None,
+            wanted: Wanted::default(),
+            recent: VecDeque::new(),
+            reports: Reports::default(),
+            sender_hops: VecDeque::new(),
+            live_version: 1,
+            choker: Choker::default(),
+            viewer,
+            drained: false,
+            counters: Counters::default(),
+            timers: TimerTable::default(),
+            out: VecDeque::new(),
+            events: VecDeque::new(),
+            ask: false,
+            rechoke: false,
+            config,
+        };
+        swarm
+            .timers
+            .set(Timer::Housekeeping, Some(now.at + HOUSEKEEPING));
+        swarm.timers.set(Timer::Report, Some(now.at + REPORT_EVERY));
+        swarm
+    }
+
+    /// Takes in what happened.
+    pub fn handle(&mut self, now: Now, input: Input) {
+        match input {
+            Input::Connected {
+                conn,
+                address,
+                inbound,
+            } => self.connected(now, conn, address, inbound),
+            Input::DialFailed { address } => self.dial_failed(now, address),
+            Input::Received { conn, message } => self.received(now, conn, message),
+            Input::Malformed { conn, error } => {
+                let reason = error.to_string();
+                self.farewell(now, conn, Farewell::for_wire_error(error, reason));
+            }
+            Input::Sent { conn, bytes } => self.sent(now, conn, bytes),
+            Input::Closed { conn, reason } => self.farewell(now, conn, Farewell::Closed(reason)),
+            Input::Candidates { origin, addresses } => {
+                let trust = match origin {
+                    Origin::Announce => Trust::Source,
+                    Origin::Configured => Trust::Named,
+                    Origin::Tracker => Trust::Heard,
+                };
+                for address in addresses {
+                    self.book.add(now.at, canonical(address), trust);
+                }
+                self.dial(now);
+            }
+            Input::Publish(piece) => self.publish(now, piece),
+            Input::Room(places) => self.room(places),
+            Input::SetLatency(latency) => self.set_latency(latency),
+            Input::JumpToLive => self.jump_to_live(now),
+            Input::Timeout => {}
+        }
+        self.run_timers(now);
+        self.settle(now);
+    }
+
+    /// What to do next; call until [`Output::WakeAt`].
+    pub fn poll_output(&mut self) -> Output {
+        self.out
+            .pop_front()
+            .unwrap_or_else(|| Output::WakeAt(self.timers.next()))
+    }
+
+    /// What there is to tell; call until `None`.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// The figures of this moment.
+    #[must_use]
+    pub fn stats(&self, now: Now) -> Stats {
+        let mut stats = Stats {
+            bytes_uploaded: self.counters.uploaded,
+            bytes_downloaded: self.counters.downloaded,
+            overhead_bytes: self.counters.overhead,
+            pieces_verified: self.counters.verified,
+            pieces_rejected: self.counters.rejected,
+            duplicate_bytes: self.counters.duplicate,
+            peers_connected: self.ready().count() as u64,
+            peers_banned: self.counters.banned,
+            upload_rate: (self.counters.upload_rate.per_second(now.at) * 8.0) as u64,
+            download_rate: (self.counters.download_rate.per_second(now.at) * 8.0) as u64,
+            tip: self.tip_sequence(),
+            floor: self.floor,
+            peers: self.ready().map(|(_, peer)| peer_stats(peer)).collect(),
+            ..Stats::default()
+        };
+        self.viewer_stats(now, &mut stats);
+        stats
+    }
+
+    /// What must happen once, whatever made it necessary.
+    fn settle(&mut self, now: Now) {
+        self.watch(now);
+        if std::mem::take(&mut self.rechoke) {
+            self.rechoke(now);
+        }
+        if std::mem::take(&mut self.ask) {
+            self.ask_for_wanted(now);
+        }
+    }
+
+    fn run_timers(&mut self, now: Now) {
+        if self.timers.take_if_due(Timer::Housekeeping, now.at) {
+            self.timers
+                .set(Timer::Housekeeping, Some(now.at + HOUSEKEEPING));
+            self.keep_house(now);
+        }
+        if self.timers.take_if_due(Timer::Overdue, now.at) {
+            self.take_back_overdue(now);
+        }
+        if self.timers.take_if_due(Timer::Report, now.at) {
+            self.timers.set(Timer::Report, Some(now.at + REPORT_EVERY));
+            self.report(now.at);
+        }
+        if self.timers.take_if_due(Timer::Dial, now.at) {
+            self.dial(now);
+        }
+        if self.timers.take_if_due(Timer::Rechoke, now.at) {
+            self.rechoke = true;
+        }
+        // What follows in `settle` looks at these anyway.
+        self.timers.take_if_due(Timer::TuneIn, now.at);
+        self.timers.take_if_due(Timer::Playout, now.at);
+    }
+
+    fn received(&mut self, now: Now, conn: ConnId, message: Message) {
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return;
+        };
+        peer.heard_at = now.at;
+        if !matches!(message, Message::Piece { .. }) {
+            self.counters.overhead += message.wire_len() as u64;
+        }
+        let phase = peer.phase;
+        let done = message
+            .check(self.lap)
+            .map_err(|error| Farewell::for_wire_error(error, error.to_string()))
+            .and_then(|()| match phase {
+                Phase::Handshake | Phase::Greeting => self.greeted(now, conn, message),
+                Phase::Ready => self.spoken(now, conn, message),
+            });
+        if let Err(farewell) = done {
+            self.farewell(now, conn, farewell);
+        }
+    }
+
+    /// A message from a peer that both ends know.
+    fn spoken(&mut self, now: Now, conn: ConnId, message: Message) -> Result<(), Farewell> {
+        match message {
+            Message::Choke => self.choked(conn),
+            Message::Unchoke => self.unchoked(conn),
+            Message::Interested => self.interested(conn, true),
+            Message::NotInterested => self.interested(conn, false),
+            Message::Have(index) => self.have(conn, index),
+            Message::Request(block) => return self.requested(now, conn, block),
+            Message::Cancel(block) => return self.cancelled(now, conn, block),
+            Message::Piece {
+                index,
+                begin,
+                block,
+            } => return self.block(now, conn, index, begin, block),
+            Message::Reject(block) => self.rejected(conn, block),
+            Message::Extended { id, payload } => return self.extended(now, conn, id, &payload),
+            Message::Bitfield(_) => return Err(Farewell::proof("a second bitfield")),
+            Message::HaveAll => return Err(Farewell::proof("HAVE_ALL, which no window can be")),
+            Message::HaveNone | Message::KeepAlive | Message::Unknown(_) => {}
+            Message::Handshake(_) => return Err(Farewell::rule("a second handshake")),
+        }
+        Ok(())
+    }
+
+    /// Keeps a piece that is new here and tells everybody.
+    fn hold(&mut self, now: Now, piece: Piece) {
+        let sequence = piece.sequence();
+        self.counters.verified += 1;
+        self.tip_moves(now, piece.proof());
+        self.store.insert(piece);
+        self.recent.push_back((now.at, sequence));
+        self.trim();
+        self.tell_have(now, sequence);
+        self.serve_promises(now, sequence);
+    }
+
+    fn trim(&mut self) {
+        let Some(tip) = self.tip_sequence() else {
+            return;
+        };
+        let undelivered = self.viewer.as_ref().and_then(Viewer::next);
+        self.store.trim(tip, undelivered);
+        self.live_version += 1;
+        let oldest = self.store.oldest_in_window(tip);
+        // Before it plays a viewer fetches out of order, and nothing below where it starts.
+        let start = self.viewer.as_ref().filter(|viewer| !viewer.is_playing());
+        let start = start.and_then(Viewer::next);
+        let lowest = start.map(|next| next.max(self.lap.window_start(tip)));
+        self.floor = self.floor.max(oldest.min(lowest.or(oldest)));
+    }
+
+    fn tip_sequence(&self) -> Option<Sequence> {
+        self.tip.as_ref().map(|tip| tip.proof.header().sequence)
+    }
+
+    fn ready(&self) -> impl Iterator<Item = (ConnId, &Peer)> {
+        self.peers
+            .iter()
+            .filter(|(_, peer)| peer.is_ready())
+            .map(|(&conn, peer)| (conn, peer))
+    }
+
+    fn ready_ids(&self) -> Vec<ConnId> {
+        self.ready().map(|(conn, _)| conn).collect()
+    }
+
+    fn tell(&mut self, event: Event) {
+        if self.events.len() >= MAX_EVENTS {
+            self.events.pop_front();
+        }
+        self.events.push_back(event);
+    }
+
+    /// Queues a message and counts it. A peer that does not take in what it is sent is let go by
+    /// housekeeping, see [`links`].
+    fn send(&mut self, now: Instant, conn: ConnId, message: Message) {
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return;
+        };
+        let bytes = message.wire_len();
+        peer.unsent += bytes;
+        peer.sent_at = now;
+        match &message {
+            Message::Piece { block, .. } => {
+                self.counters.uploaded += block.len() as u64;
+                self.counters.upload_rate.add(now, block.len());
+                peer.uploaded += block.len() as u64;
+                peer.given_at = now;
+                self.counters.overhead += (bytes - block.len()) as u64;
+            }
+            _ => self.counters.overhead += bytes as u64,
+        }
+        self.out.push_back(Output::Send { conn, message });
+    }
+}
+
+/// IPv4 in IPv6 and plain IPv4 are one address.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+fn peer_stats(peer: &Peer) -> PeerStats {
+    PeerStats {
+        id: peer.name(),
+        address: peer.address,
+        client: peer.client.clone(),
+        rtt: peer.answer_time,
+        bytes_uploaded: peer.uploaded,
+        bytes_downloaded: peer.downloaded,
+        forwarded: peer.forwarded,
+        choked: peer.chokes_us,
+        choking: peer.choked_by_us,
+        lag: peer.live.lag.map(Duration::from_millis),
+    }
+}

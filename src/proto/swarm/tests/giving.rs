@@ -1,0 +1,272 @@
+// Copyright (C) 2026 The livetorrent authors
+//
+// This Source Code Form is subject to the terms of the Mozilla Public License, v2.0.
+// If a copy of the MPL was not distributed with this file, You can obtain one at
+// <https://mozilla.org/MPL/2.0/>.
+//
+// SPDX-License-Identifier: MPL-2.0
+
+//! What is announced and answered.
+
+use super::*;
+
+#[test]
+fn a_piece_is_announced_to_those_who_lack_it_and_given_when_asked_for() {
+    let mut script = Script::new(Role::Source);
+    let conn = script.meet(1, Live::default(), Message::HaveNone);
+    script.say(conn, Message::Interested);
+    assert!(script.take_sent(conn).contains(&Message::Unchoke));
+    let piece = script.publish(18_000);
+    let sent = script.take_sent(conn);
+    assert!(
+        matches!(sent[0], Message::Extended { id: 13, .. }),
+        "the tip goes first"
+    );
+    assert_eq!(sent[1], script.have(&piece));
+    script.ask(conn, piece.sequence());
+    let sent = script.take_sent(conn);
+    let whole: Vec<u8> = sent
+        .iter()
+        .flat_map(|message| match message {
+            Message::Piece { block, .. } => block.to_vec(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(sent.len(), 2);
+    assert_eq!(whole, piece.bytes()[..]);
+}
+
+#[test]
+fn every_request_gets_exactly_one_answer() {
+    let mut script = Script::new(Role::Source);
+    let piece = script.publish(100);
+    let conn = script.meet(1, Live::default(), Message::HaveNone);
+    let sequence = piece.sequence();
+    let reject = |script: &Script, sequence| vec![Message::Reject(script.block(sequence))];
+    script.take_sent(conn);
+    script.ask(conn, sequence);
+    assert_eq!(
+        script.take_sent(conn),
+        reject(&script, sequence),
+        "while choking"
+    );
+    script.say(conn, Message::Interested);
+    script.take_sent(conn);
+    for _ in 0..2 {
+        script.ask(conn, sequence);
+        assert!(matches!(
+            script.take_sent(conn)[..],
+            [Message::Piece { .. }]
+        ));
+    }
+    script.ask(conn, sequence);
+    assert_eq!(
+        script.take_sent(conn),
+        reject(&script, sequence),
+        "given twice"
+    );
+    script.ask(conn, sequence - 1);
+    assert_eq!(
+        script.take_sent(conn),
+        reject(&script, sequence - 1),
+        "below the floor"
+    );
+    let far = sequence + 60;
+    script.ask(conn, far);
+    assert_eq!(
+        script.take_sent(conn),
+        reject(&script, far),
+        "past what is promised"
+    );
+    let block = script.block(sequence + 1);
+    script.say(conn, Message::Cancel(block));
+    assert!(
+        script.take_sent(conn).is_empty(),
+        "a CANCEL without a request"
+    );
+    assert!(script.hung_up.is_empty());
+}
+
+#[test]
+fn a_request_ahead_is_answered_as_soon_as_the_piece_is_there() {
+    let mut script = Script::new(Role::Source);
+    let first = script.publish(100);
+    let conn = script.meet(1, Live::default(), Message::HaveNone);
+    script.say(conn, Message::Interested);
+    let next = first.sequence() + 1;
+    script.ask(conn, next);
+    script.ask(conn, next + 1);
+    script.take_sent(conn);
+    script.ask(conn, next);
+    let rejects = [Message::Reject(script.block(next))];
+    assert_eq!(script.take_sent(conn), rejects, "an identical request");
+    script.publish(100);
+    let sent = script.take_sent(conn);
+    assert!(
+        sent.iter()
+            .any(|message| matches!(message, Message::Piece { .. }))
+    );
+    let block = script.block(next + 1);
+    script.say(conn, Message::Cancel(block));
+    assert_eq!(script.take_sent(conn), [Message::Reject(block)]);
+}
+
+#[test]
+fn promises_end_with_the_broadcast() {
+    let mut script = Script::new(Role::Source);
+    let first = script.publish(100);
+    let conn = script.meet(1, Live::default(), Message::HaveNone);
+    script.say(conn, Message::Interested);
+    script.ask(conn, first.sequence() + 2);
+    let end = script.seal(100, Flags::END);
+    script.input(Input::Publish(end));
+    script.take_sent(conn);
+    script.pass(Duration::from_millis(300));
+    let reject = Message::Reject(script.block(first.sequence() + 2));
+    assert!(script.take_sent(conn).contains(&reject));
+}
+
+#[test]
+fn more_requests_than_reqq_are_rejected_and_a_flood_ends_the_connection() {
+    let mut script = Script::new(Role::Source);
+    let piece = script.publish(100);
+    let conn = script.meet(1, Live::default(), Message::HaveNone);
+    for _ in 0..1024 {
+        script.ask(conn, piece.sequence());
+    }
+    assert!(script.hung_up.is_empty());
+    script.ask(conn, piece.sequence());
+    assert_eq!(script.hung_up, [conn]);
+    assert_eq!(script.banned(), 0);
+}
+
+#[test]
+fn a_request_for_a_part_of_a_piece_ends_the_connection_without_blame() {
+    let mut script = Script::new(Role::Source);
+    let piece = script.publish(100);
+    let conn = script.meet(1, Live::default(), Message::HaveNone);
+    let mut block = script.block(piece.sequence());
+    block.begin = 1;
+    script.say(conn, Message::Request(block));
+    assert_eq!(script.hung_up, [conn]);
+    assert_eq!(script.banned(), 0);
+}
+
+#[test]
+fn changes_are_told_at_most_four_times_a_second() {
+    let mut script = Script::new(Role::Source);
+    let conn = script.meet(1, Live::default(), Message::HaveNone);
+    script.publish(100);
+    script.take_sent(conn);
+    for _ in 0..100 {
+        script.publish(100);
+        script.pass(Duration::from_millis(100));
+    }
+    let told = script.take_sent(conn).into_iter();
+    let told = told
+        .filter(|m| matches!(m, Message::Extended { id: 13, .. }))
+        .count();
+    assert!((8..=40).contains(&told), "{told} in ten seconds");
+}
+
+#[test]
+fn a_tip_is_announced_before_a_have_that_is_far_past_the_last_one() {
+    let mut script = Script::new(Role::Source);
+    let conn = script.meet(1, Live::default(), Message::HaveNone);
+    script.take_sent(conn);
+    let mut told = None;
+    for _ in 0..200 {
+        let piece = script.publish(10);
+        for message in script.take_sent(conn) {
+            match message {
+                Message::Extended { id: 13, payload } => {
+                    let live = Live::decode(&payload).unwrap();
+                    told = live.tip.map(|tip| Proof::claimed_sequence(&tip));
+                }
+                Message::Have(_) => {
+                    let told = told.expect("a tip before the first HAVE");
+                    assert!(piece.sequence() <= told + u64::from(NPIECES / 8));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn the_window_is_served_and_nothing_older() {
+    let mut script = Script::new(Role::Source);
+    let pieces: Vec<_> = (0..200).map(|_| script.publish(10)).collect();
+    let conn = script.meet(1, Live::default(), Message::HaveNone);
+    script.say(conn, Message::Interested);
+    let sent = script.take_sent(conn);
+    let Message::Bitfield(bits) = &sent[2] else {
+        panic!("{:?}", sent[2]);
+    };
+    let shown: u32 = bits.iter().map(|byte| byte.count_ones()).sum();
+    assert_eq!(shown, NPIECES / 2);
+    for (piece, served) in [
+        (&pieces[72], true),
+        (&pieces[199], true),
+        (&pieces[71], false),
+    ] {
+        script.ask(conn, piece.sequence());
+        let sent = script.take_sent(conn);
+        assert_eq!(matches!(sent[0], Message::Piece { .. }), served);
+    }
+}
+
+#[test]
+fn memory_bounds_what_is_held_and_the_floor_says_so() {
+    let mut script = Script::with(Role::Source, |config| config.buffer_size = 100_000);
+    for _ in 0..50 {
+        script.publish(9_904);
+    }
+    let stats = script.swarm.stats(script.now);
+    assert_eq!(stats.floor, Some(1_000_000 + 40));
+}
+
+#[test]
+fn a_piece_that_came_after_it_left_the_window_is_not_shown() {
+    let mut script = Script::viewer();
+    let late = script.seal(300, Flags::RANDOM_ACCESS);
+    let conn = script.meet_holder(1, &late);
+    let other = script.meet(2, Live::default(), Message::HaveNone);
+    script.pass(Duration::from_millis(400));
+    assert!(script.was_asked(conn, &late));
+    let newest = (0..200)
+        .map(|_| script.seal(10, Flags::NONE))
+        .last()
+        .unwrap();
+    script.announce(conn, Script::tip_of(&newest));
+    script.take_sent(other);
+    script.answer(conn, &late);
+    let have = script.have(&late);
+    assert!(!script.take_sent(other).contains(&have));
+}
+
+#[test]
+fn a_tip_is_announced_before_a_piece_that_is_far_past_the_last_one() {
+    let mut script = Script::new(Role::Source);
+    let first = script.publish(10);
+    let conn = script.meet(1, Script::tip_of(&first), Message::HaveNone);
+    script.say(conn, Message::Interested);
+    let mut newest = first.clone();
+    for _ in 0..60 {
+        // It has each piece before we tell of it, so we do not tell.
+        let next = script.seal(10, Flags::NONE);
+        let have = script.have(&next);
+        script.say(conn, have);
+        script.input(Input::Publish(next.clone()));
+        newest = next;
+    }
+    assert!(newest.sequence() > first.sequence() + u64::from(NPIECES / 8));
+    script.take_sent(conn);
+    script.ask(conn, newest.sequence());
+    let sent = script.take_sent(conn);
+    assert!(
+        matches!(sent[0], Message::Extended { id: 13, .. }),
+        "{sent:?}"
+    );
+    assert!(matches!(sent[1], Message::Piece { .. }));
+}

@@ -1,0 +1,285 @@
+// Copyright (C) 2026 The livetorrent authors
+//
+// This Source Code Form is subject to the terms of the Mozilla Public License, v2.0.
+// If a copy of the MPL was not distributed with this file, You can obtain one at
+// <https://mozilla.org/MPL/2.0/>.
+//
+// SPDX-License-Identifier: MPL-2.0
+
+//! The signed tip and the rest of `tstream_live` (PROTOCOL §3 reference, §5).
+
+use std::time::Duration;
+
+use super::{
+    super::{
+        lap::Sequence,
+        piece::{Flags, Header, Proof},
+        time::{Instant, Now},
+        wire::{Extension, Live, Message},
+    },
+    ConnId, Role, Swarm, Tip,
+    links::Farewell,
+};
+
+/// How often changes are told. The clause allows four a second; the pieces themselves tell the
+/// same sooner, so one is enough and a quarter of the overhead.
+const TELL_EVERY: Duration = Duration::from_secs(1);
+/// The clause's own limit, for what cannot wait: the first tip, a START, an END.
+const TELL_AT_MOST: Duration = Duration::from_millis(250);
+/// How far past our tip we keep requests: about a second of a usual stream.
+const AHEAD: u64 = 32;
+/// Senders that `hops` is the median over.
+pub(super) const HOPS_OVER: usize = 16;
+
+impl Swarm {
+    /// What we say of ourselves.
+    pub(super) fn live(&self, now: Now) -> Live {
+        let serving = self.config.upload_enabled;
+        let newest = self.store.newest();
+        Live {
+            tip: self.tip.as_ref().map(|tip| *tip.proof.bytes()),
+            floor: self.floor.filter(|_| serving),
+            ra: self.store.newest_random_access().filter(|_| serving),
+            ahead: if serving { self.ahead() } else { 0 },
+            hops: self.hops(),
+            lag: self.viewer.as_ref().and(newest).map(|_| self.lag_millis()),
+            seen: self.tip.as_ref().map(|tip| millis(now.at.since(tip.moved))),
+            up: None,
+            src: self.config.role == Role::Source,
+        }
+    }
+
+    /// How far past our tip peers may ask; not at all before we mean to get anything ourselves.
+    pub(super) fn ahead(&self) -> u64 {
+        let viewer = self.viewer.as_ref();
+        if viewer.is_some_and(|viewer| viewer.next().is_none()) {
+            return 0;
+        }
+        AHEAD.min(self.lap.announce_span())
+    }
+
+    /// 0 at the source; else 1 + the lower median over the senders of our last pieces.
+    pub(super) fn hops(&self) -> Option<u8> {
+        if self.config.role == Role::Source {
+            return Some(0);
+        }
+        let mut hops: Vec<_> = self.sender_hops.iter().copied().collect();
+        hops.sort_unstable();
+        let median = hops.get(hops.len().checked_sub(1)? / 2)?;
+        Some(median.saturating_add(1))
+    }
+
+    fn lag_millis(&self) -> u64 {
+        self.viewer
+            .as_ref()
+            .map_or(0, |viewer| millis(viewer.lag()))
+    }
+
+    /// A peer told of itself, in its extended handshake or later.
+    pub(super) fn take_live(
+        &mut self,
+        now: Now,
+        conn: ConnId,
+        mut live: Live,
+    ) -> Result<(), Farewell> {
+        if let Some(bytes) = live.tip.take() {
+            self.take_tip(now, conn, &bytes)?;
+        }
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return Ok(());
+        };
+        live.floor = live.floor.max(peer.live.floor);
+        if let Some(floor) = live.floor {
+            peer.have.remove_below(floor);
+        }
+        peer.live = live;
+        self.take_bits(conn);
+        self.ask = true;
+        Ok(())
+    }
+
+    fn take_tip(
+        &mut self,
+        now: Now,
+        conn: ConnId,
+        bytes: &[u8; super::super::piece::PROOF_LEN],
+    ) -> Result<(), Farewell> {
+        let ours = self.tip_sequence();
+        let claimed = Proof::claimed_sequence(bytes);
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return Ok(());
+        };
+        let newer = ours.is_none_or(|ours| claimed > ours);
+        if newer {
+            if !peer.proofs.take(now.at) {
+                return Ok(());
+            }
+            let proof = self.verifier.proof(bytes).map_err(|error| {
+                self.counters.rejected += 1;
+                Farewell::proof(format!("a tip that is not the source's: {error}"))
+            })?;
+            // A source knows its newest piece.
+            if self.config.role != Role::Source {
+                self.tip_moves(now, proof);
+            }
+        }
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return Ok(());
+        };
+        peer.tip = peer.tip.max(Some(claimed));
+        peer.current = ours.is_none_or(|ours| claimed >= ours);
+        let (address, listening) = (peer.address, peer.listening.unwrap_or(peer.address));
+        let header = bytes.first_chunk().map(Header::parse);
+        if let (Some(viewer), Some(header)) = (&mut self.viewer, header) {
+            let source = self.book.is_source(address) || self.book.is_source(listening);
+            viewer
+                .tune
+                .tip(now, address.ip(), source, header.time, newer);
+        }
+        Ok(())
+    }
+
+    /// A piece is known to exist; if it is the newest, it is the tip.
+    pub(super) fn tip_moves(&mut self, now: Now, proof: Proof) {
+        let header = *proof.header();
+        if header.flags.contains(Flags::START) {
+            self.start_seen(now.at, header.sequence);
+        }
+        if self
+            .tip_sequence()
+            .is_some_and(|tip| tip >= header.sequence)
+        {
+            return;
+        }
+        let first = self.tip.is_none();
+        self.tip = Some(Tip {
+            proof,
+            moved: now.at,
+        });
+        self.live_version += 1;
+        let ends = header.flags.contains(Flags::END);
+        self.end = ends.then_some(header.sequence);
+        self.saw_tip(now, &header);
+        if first || ends || header.flags.contains(Flags::START) {
+            self.tell_all_live(now, TELL_AT_MOST);
+        }
+    }
+
+    /// A start begins at `sequence`: what is missing before it is lost.
+    fn start_seen(&mut self, now: Instant, sequence: Sequence) {
+        if self.start.is_some_and(|start| start >= sequence) {
+            return;
+        }
+        self.start = Some(sequence);
+        self.stop_wanting_below(now, sequence);
+        if let Some(viewer) = &mut self.viewer {
+            viewer.new_start();
+        }
+    }
+
+    /// Tells a peer that became ready what it could not know when we greeted it.
+    pub(super) fn catch_up_live(&mut self, now: Now, conn: ConnId) {
+        let knows_nothing = |told: Option<Sequence>| told.is_none() && self.tip.is_some();
+        if self
+            .peers
+            .get(&conn)
+            .is_some_and(|p| knows_nothing(p.told_tip))
+        {
+            self.tell_live_now(now, conn);
+        }
+        let Some(greeted) = self.peers.get(&conn).map(|peer| peer.greeted_at) else {
+            return;
+        };
+        // Pieces that came after our bitfield had gone.
+        let missed: Vec<_> = self
+            .recent
+            .iter()
+            .filter(|(at, sequence)| *at >= greeted && self.store.contains(*sequence))
+            .map(|&(_, sequence)| sequence)
+            .collect();
+        for sequence in missed {
+            self.tell_have_to(now, conn, sequence);
+        }
+    }
+
+    /// Tells a peer what changed, when it is time.
+    pub(super) fn tell_live(&mut self, now: Now, conn: ConnId) {
+        self.tell_live_after(now, conn, TELL_EVERY);
+    }
+
+    fn tell_live_after(&mut self, now: Now, conn: ConnId, interval: Duration) {
+        let due = self.peers.get(&conn).is_some_and(|peer| {
+            peer.told_version != self.live_version && now.at.since(peer.told_at) >= interval
+        });
+        if due {
+            self.tell_live_now(now, conn);
+        }
+    }
+
+    fn tell_all_live(&mut self, now: Now, interval: Duration) {
+        for conn in self.ready_ids() {
+            self.tell_live_after(now, conn, interval);
+        }
+    }
+
+    fn tell_live_now(&mut self, now: Now, conn: ConnId) {
+        let payload = self.live(now).encode();
+        let tip = self.tip_sequence();
+        let version = self.live_version;
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return;
+        };
+        let Some(id) = peer
+            .extensions
+            .as_ref()
+            .and_then(|ids| ids.id(Extension::Live))
+        else {
+            return;
+        };
+        peer.told_tip = tip;
+        peer.told_version = version;
+        peer.told_at = now.at;
+        self.extend(now.at, conn, id, payload);
+    }
+
+    /// HAVE for a piece that is new here, to everybody who lacks it.
+    pub(super) fn tell_have(&mut self, now: Now, sequence: Sequence) {
+        if !self.config.upload_enabled {
+            return;
+        }
+        for conn in self.ready_ids() {
+            self.tell_have_to(now, conn, sequence);
+        }
+    }
+
+    fn tell_have_to(&mut self, now: Now, conn: ConnId, sequence: Sequence) {
+        if !self.config.upload_enabled || !self.serves(sequence) {
+            return;
+        }
+        let Some(peer) = self.peers.get(&conn) else {
+            return;
+        };
+        if peer.have.contains(sequence) {
+            return;
+        }
+        self.announce_before(now, conn, sequence);
+        let index = self.lap.index(sequence);
+        self.send(now.at, conn, Message::Have(index));
+    }
+
+    /// Announces the tip, where that is due before a message about `sequence` (PROTOCOL §3).
+    pub(super) fn announce_before(&mut self, now: Now, conn: ConnId, sequence: Sequence) {
+        let Some(told) = self.peers.get(&conn).map(|peer| peer.told_tip) else {
+            return;
+        };
+        let span = self.lap.announce_span();
+        let far = told.is_none_or(|told| sequence > told.saturating_add(span));
+        if far && self.tip_sequence() > told {
+            self.tell_live_now(now, conn);
+        }
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
