@@ -24,4 +24,5 @@
 //!
 //! Imports go one way: elements → `common` → `net` → `proto`, elements → `mpegts`.
 
+pub mod mpegts;
 pub mod proto;
