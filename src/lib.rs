@@ -25,4 +25,5 @@
 //! Imports go one way: elements → `common` → `net` → `proto`, elements → `mpegts`.
 
 pub mod mpegts;
+pub mod net;
 pub mod proto;

@@ -1,0 +1,466 @@
+// Copyright (C) 2026 The livetorrent authors
+//
+// This Source Code Form is subject to the terms of the Mozilla Public License, v2.0.
+// If a copy of the MPL was not distributed with this file, You can obtain one at
+// <https://mozilla.org/MPL/2.0/>.
+//
+// SPDX-License-Identifier: MPL-2.0
+
+//! The tracker client (PROTOCOL §8; BEP 3, 12, 23).
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use async_channel::Sender;
+use futures_lite::future;
+
+use super::{
+    back_off::BackOff,
+    client::{self, Via},
+    driver::Shown,
+    inbox::Inbound,
+    notices::Notifier,
+    runtime::{Spawner, sleep, unblock, unblock_detached},
+};
+use crate::proto::{
+    swarm::Origin,
+    tracker::{Announce, AnnounceResponse, Event},
+};
+
+/// For one answer.
+const ANSWER_TIME: Duration = Duration::from_secs(15);
+/// Bytes of an answer: thousands of peers.
+const MAX_ANSWER: usize = 256 * 1024;
+/// No tracker is asked more often (PROTOCOL §8).
+const MIN_INTERVAL: Duration = Duration::from_secs(10);
+/// Nor less often, whatever it says: a swarm changes.
+const MAX_INTERVAL: Duration = Duration::from_secs(3600);
+/// After a failure, drawn from the upper half: 10–20 s, 20–40 s, … up to five minutes.
+const RETRY: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(300));
+/// A viewer without a peer retries after this at the latest.
+const LONELY_RETRY: Duration = Duration::from_secs(30);
+/// For the last word, which nobody waits for.
+const FAREWELL_TIME: Duration = Duration::from_secs(2);
+/// Trackers of one stream; the rest is left out.
+const MAX_TRACKERS: usize = 32;
+
+/// Announces one peer.
+#[derive(Debug, Clone)]
+pub(super) struct Announcer {
+    /// What it says of us, but for the event and the figures.
+    pub(super) request: Announce,
+    /// A viewer looks for peers: it asks one tracker at a time (BEP 12), and oftener while it has
+    /// none. A source wants to be found: it tells all.
+    pub(super) viewer: bool,
+    pub(super) shown: Arc<Shown>,
+    pub(super) inbox: Sender<Inbound>,
+    pub(super) notifier: Notifier,
+    pub(super) farewell: Farewell,
+}
+
+/// The trackers that know us, to be told that we go.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Farewell {
+    known_to: Arc<Mutex<BTreeSet<String>>>,
+}
+
+/// How long until the next announce.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Pause {
+    /// As long as there are peers, or we look for none.
+    usual: Duration,
+    /// Without a peer.
+    lonely: Duration,
+}
+
+impl Pause {
+    fn after(response: &AnnounceResponse) -> Self {
+        let usual = response.interval.clamp(MIN_INTERVAL, MAX_INTERVAL);
+        let least = response.min_interval.unwrap_or(MIN_INTERVAL);
+        Self {
+            usual,
+            lonely: least.clamp(MIN_INTERVAL, usual),
+        }
+    }
+
+    fn after_failure(back_off: &mut BackOff) -> Self {
+        let usual = back_off.next();
+        Self {
+            usual,
+            lonely: usual.min(LONELY_RETRY),
+        }
+    }
+}
+
+impl Announcer {
+    /// Announces to `tiers` for as long as the driver is there.
+    pub(super) fn start(self, spawner: &Spawner, tiers: Vec<Vec<String>>) {
+        let tiers = self.usable(tiers);
+        if self.viewer {
+            if !tiers.is_empty() {
+                spawner.spawn(async move { self.run(tiers).await });
+            }
+            return;
+        }
+        for url in tiers.into_iter().flatten() {
+            let announcer = self.clone();
+            spawner.spawn(async move { announcer.run(vec![vec![url]]).await });
+        }
+    }
+
+    /// The tiers that we can speak to, each in an order of our own (BEP 12).
+    fn usable(&self, mut tiers: Vec<Vec<String>>) -> Vec<Vec<String>> {
+        let mut left = MAX_TRACKERS;
+        for tier in &mut tiers {
+            tier.retain(|url| {
+                let scheme = url.split(':').next().unwrap_or_default();
+                let usable = ["http", "https"].contains(&scheme) && left > 0;
+                if usable {
+                    left -= 1;
+                } else {
+                    self.notifier
+                        .tracker(format!("{url} is skipped: {}", unusable(scheme)));
+                }
+                usable
+            });
+            fastrand::shuffle(tier);
+        }
+        tiers.retain(|tier| !tier.is_empty());
+        tiers
+    }
+
+    async fn run(&self, mut tiers: Vec<Vec<String>>) {
+        let mut back_off = BackOff::new(RETRY);
+        loop {
+            let pause = match self.round(&mut tiers).await {
+                Some(response) => {
+                    back_off.reset();
+                    let pause = Pause::after(&response);
+                    self.tell(response).await;
+                    pause
+                }
+                None => Pause::after_failure(&mut back_off),
+            };
+            self.wait(pause).await;
+        }
+    }
+
+    /// Asks tier by tier until one answers, which comes first in its tier from then on.
+    async fn round(&self, tiers: &mut [Vec<String>]) -> Option<AnnounceResponse> {
+        for tier in tiers {
+            for place in 0..tier.len() {
+                match self.announce(tier[place].clone()).await {
+                    Ok(response) => {
+                        tier[..=place].rotate_right(1);
+                        return Some(response);
+                    }
+                    Err(reason) => self.notifier.tracker(reason),
+                }
+            }
+        }
+        None
+    }
+
+    async fn announce(&self, url: String) -> Result<AnnounceResponse, String> {
+        let event = (!self.farewell.lock().contains(&url)).then_some(Event::Started);
+        let stats = self.shown.stats();
+        let request = Announce {
+            event,
+            uploaded: stats.bytes_uploaded,
+            downloaded: stats.bytes_downloaded,
+            ..self.request.clone()
+        };
+        let full = request.url(&url);
+        let answer = unblock(move || client::get(&full, MAX_ANSWER, ANSWER_TIME, Via::Direct))
+            .await
+            .map_err(|reason| format!("tracker {reason}"))?;
+        let response = AnnounceResponse::parse(&answer)
+            .map_err(|reason| format!("tracker {url}: {reason}"))?;
+        let peers = response.peers.len();
+        self.notifier
+            .tracker(format!("tracker {url} knows {peers} peers"));
+        self.farewell.lock().insert(url);
+        Ok(response)
+    }
+
+    async fn tell(&self, response: AnnounceResponse) {
+        if self.viewer && !response.peers.is_empty() {
+            let candidates = Inbound::Candidates {
+                origin: Origin::Tracker,
+                addresses: response.peers,
+            };
+            // A driver that is gone drops this task next.
+            let _ = self.inbox.send(candidates).await;
+        }
+    }
+
+    /// Waits as long as the circumstances, which may change meanwhile, ask for.
+    async fn wait(&self, pause: Pause) {
+        let began = Instant::now();
+        loop {
+            let looks_for_peers = self.viewer && !self.shown.has_peers();
+            let whole = if looks_for_peers {
+                pause.lonely
+            } else {
+                pause.usual
+            };
+            let left = whole.saturating_sub(began.elapsed());
+            if left.is_zero() {
+                return;
+            }
+            if self.viewer {
+                future::or(sleep(left), self.shown.lonely()).await;
+            } else {
+                sleep(left).await;
+            }
+        }
+    }
+}
+
+/// Why a URL of this scheme is not announced to.
+fn unusable(scheme: &str) -> &'static str {
+    match scheme {
+        "udp" => "UDP trackers are not supported",
+        "http" | "https" => "there are too many trackers",
+        _ => "it is no http, https or udp URL",
+    }
+}
+
+impl Farewell {
+    /// Tells every tracker that knows us that we go. Nobody waits for the answers.
+    pub(super) fn say(&self, request: &Announce) {
+        for url in std::mem::take(&mut *self.lock()) {
+            let request = Announce {
+                event: Some(Event::Stopped),
+                ..request.clone()
+            };
+            unblock_detached(move || {
+                // The tracker forgets us by itself where this fails.
+                let _ = client::get(&request.url(&url), MAX_ANSWER, FAREWELL_TIME, Via::Direct);
+            });
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.known_to.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::{
+        io::{BufRead as _, BufReader, Write as _},
+        net::{SocketAddr, TcpListener},
+        sync::mpsc,
+        thread,
+    };
+
+    use super::super::notices::NoticeThread;
+    use super::super::{Notice, runtime::Runtime};
+    use crate::proto::metainfo::Infohash;
+
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    fn request() -> Announce {
+        Announce {
+            infohash: Infohash([0xff; 20]),
+            peer_id: *b"-LV0100-abcdefghijkl",
+            port: 7764,
+            uploaded: 0,
+            downloaded: 0,
+            left: 1,
+            numwant: 50,
+            event: None,
+            key: 1,
+        }
+    }
+
+    /// A tracker that gives everybody the same answer, and what it was asked.
+    fn tracker(answer: &'static [u8]) -> (String, mpsc::Receiver<String>) {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let url = format!("http://{}/announce", listener.local_addr().unwrap());
+        let (tell, told) = mpsc::channel();
+        // Ends with the test: nobody hears what it was asked then.
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = BufReader::new(stream.unwrap());
+                let mut lines = (&mut stream).lines().map_while(Result::ok);
+                let target = lines.next().unwrap_or_default();
+                lines.find(String::is_empty);
+                let head = "HTTP/1.0 200 OK\r\n\r\n".as_bytes();
+                let _ = stream.get_mut().write_all(&[head, answer].concat());
+                if tell.send(target).is_err() {
+                    return;
+                }
+            }
+        });
+        (url, told)
+    }
+
+    struct Bench {
+        announcer: Announcer,
+        inputs: async_channel::Receiver<Inbound>,
+        notices: mpsc::Receiver<Notice>,
+    }
+
+    fn bench(viewer: bool) -> Bench {
+        let (inbox, inputs) = async_channel::bounded(16);
+        let (tell, notices) = mpsc::channel();
+        let (notifier, _thread) = NoticeThread::start(move |notice| {
+            let _ = tell.send(notice);
+        })
+        .unwrap();
+        let announcer = Announcer {
+            request: request(),
+            viewer,
+            shown: Arc::new(Shown::new()),
+            inbox,
+            notifier,
+            farewell: Farewell::default(),
+        };
+        Bench {
+            announcer,
+            inputs,
+            notices,
+        }
+    }
+
+    fn round(announcer: &Announcer, tiers: &mut [Vec<String>]) -> Option<AnnounceResponse> {
+        future::block_on(announcer.round(tiers))
+    }
+
+    #[test]
+    fn the_first_that_answers_moves_to_the_front_of_its_tier() {
+        let bench = bench(true);
+        let (refuses, refused) = tracker(b"d14:failure reason2:noe");
+        let (answers, asked) = tracker(b"d8:intervali60e5:peers6:\x7f\0\0\x01\0\x09e");
+        let (last, never) = tracker(b"de");
+        let mut tiers = [
+            vec![refuses.clone()],
+            vec![refuses.clone(), answers.clone(), last.clone()],
+        ];
+        let response = round(&bench.announcer, &mut tiers).unwrap();
+        assert_eq!(response.peers, [SocketAddr::from(([127, 0, 0, 1], 9))]);
+        assert_eq!(tiers[1], [answers, refuses, last]);
+        for _ in 0..2 {
+            assert!(refused.recv_timeout(LIMIT).is_ok());
+        }
+        let target = asked.recv_timeout(LIMIT).unwrap();
+        let infohash = format!("info_hash={}", "%FF".repeat(20));
+        for part in [&infohash, "&port=7764&", "&left=1&", "&event=started"] {
+            assert!(target.contains(part), "{part}: {target}");
+        }
+        assert!(never.try_recv().is_err());
+        let texts: Vec<_> = bench.notices.iter().take(3).collect();
+        assert!(
+            matches!(&texts[..], [Notice::Tracker(first), .., Notice::Tracker(last)]
+                if first.contains("no") && last.contains("1 peers")),
+            "{texts:?}"
+        );
+    }
+
+    #[test]
+    fn started_is_said_until_it_was_heard_and_stopped_to_whom_heard_it() {
+        let bench = bench(true);
+        let (url, asked) = tracker(b"d8:intervali60e5:peers0:e");
+        let mut tiers = [vec![url]];
+        for has_event in [true, false] {
+            round(&bench.announcer, &mut tiers).unwrap();
+            let target = asked.recv_timeout(LIMIT).unwrap();
+            assert_eq!(target.contains("event=started"), has_event, "{target}");
+        }
+        bench.announcer.farewell.say(&request());
+        let target = asked.recv_timeout(LIMIT).unwrap();
+        assert!(target.contains("event=stopped"), "{target}");
+        // Once.
+        bench.announcer.farewell.say(&request());
+        assert!(bench.announcer.farewell.lock().is_empty());
+    }
+
+    #[test]
+    fn a_viewer_asks_one_tracker_and_hands_the_peers_over_and_a_source_tells_all() {
+        for (viewer, expected) in [(true, 1), (false, 2)] {
+            let bench = bench(viewer);
+            let (first, asked_first) = tracker(b"d8:intervali60e5:peers6:\x7f\0\0\x01\0\x09e");
+            let (second, asked_second) = tracker(b"d8:intervali60e5:peers6:\x7f\0\0\x01\0\x09e");
+            let (stop, stopped) = async_channel::bounded::<()>(1);
+            let announcer = bench.announcer;
+            let tiers = vec![vec![first], vec![second]];
+            let runtime = Runtime::start("test", move |spawner| async move {
+                announcer.start(&spawner, tiers);
+                let _ = stopped.recv().await;
+            })
+            .unwrap();
+            let answered = bench.notices.iter().take(expected).count();
+            assert_eq!(answered, expected);
+            assert!(asked_first.recv_timeout(LIMIT).is_ok());
+            if !viewer {
+                assert!(asked_second.recv_timeout(LIMIT).is_ok());
+            } else {
+                assert!(asked_second.try_recv().is_err());
+                let Ok(Inbound::Candidates { origin, addresses }) = bench.inputs.recv_blocking()
+                else {
+                    panic!("no candidates");
+                };
+                assert_eq!(origin, Origin::Tracker);
+                assert_eq!(addresses, [SocketAddr::from(([127, 0, 0, 1], 9))]);
+            }
+            drop(stop);
+            assert!(runtime.join(LIMIT));
+            assert!(bench.inputs.try_recv().is_err());
+        }
+    }
+
+    #[test]
+    fn urls_that_nobody_here_speaks_are_skipped_and_said_so() {
+        let bench = bench(true);
+        let tier = ["udp://a/announce", "http://b/announce", "wss://c"].map(String::from);
+        let usable = bench.announcer.usable(vec![tier.into(), Vec::new()]);
+        assert_eq!(usable, [["http://b/announce"]]);
+        let texts: Vec<_> = bench.notices.iter().take(2).collect();
+        for (notice, part) in texts.iter().zip(["UDP", "wss"]) {
+            assert!(matches!(notice, Notice::Tracker(text)
+                if text.contains("skipped") && text.contains(part)));
+        }
+        let many: Vec<_> = (0..100).map(|n| format!("http://{n}/announce")).collect();
+        let usable = bench.announcer.usable(vec![many]);
+        assert_eq!(usable.concat().len(), MAX_TRACKERS);
+    }
+
+    #[test]
+    fn intervals_are_the_trackers_within_bounds_and_short_for_the_lonely() {
+        let seconds = Duration::from_secs;
+        let pause = |interval, min_interval: Option<u64>| {
+            Pause::after(&AnnounceResponse {
+                interval: seconds(interval),
+                min_interval: min_interval.map(seconds),
+                warning: None,
+                peers: Vec::new(),
+            })
+        };
+        for (interval, min, usual, lonely) in [
+            (60, Some(10), 60, 10),
+            (1800, None, 1800, 10),
+            (1800, Some(900), 1800, 900),
+            (1, None, 10, 10),
+            (100_000, Some(200_000), 3600, 3600),
+        ] {
+            let expected = Pause {
+                usual: seconds(usual),
+                lonely: seconds(lonely),
+            };
+            assert_eq!(pause(interval, min), expected);
+        }
+        let mut back_off = BackOff::new(RETRY);
+        for _ in 0..20 {
+            let pause = Pause::after_failure(&mut back_off);
+            assert!(pause.lonely >= seconds(10) && pause.lonely <= seconds(30));
+            assert!(pause.usual <= seconds(300));
+        }
+    }
+}

@@ -1,0 +1,667 @@
+// Copyright (C) 2026 The livetorrent authors
+//
+// This Source Code Form is subject to the terms of the Mozilla Public License, v2.0.
+// If a copy of the MPL was not distributed with this file, You can obtain one at
+// <https://mozilla.org/MPL/2.0/>.
+//
+// SPDX-License-Identifier: MPL-2.0
+
+//! One connection: bytes in, messages to the driver; frames from the driver, bytes out.
+
+use std::{
+    collections::VecDeque,
+    future::Future,
+    io::{self, IoSlice},
+    net::Shutdown,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use async_channel::{Receiver, Sender};
+use futures_lite::{AsyncReadExt as _, AsyncWriteExt as _, future};
+
+use super::{
+    inbox::Inbound,
+    runtime::{TcpStream, timeout},
+};
+use crate::proto::{
+    swarm::ConnId,
+    wire::{Decoder, Frame},
+};
+
+/// Bytes of one read, and so of one batch: two pieces of usual size.
+const READ_BUFFER: usize = 32 * 1024;
+/// Frames of one write. Each is two slices at most; systems take 1024.
+const WRITE_FRAMES: usize = 64;
+/// The swarm stops at 256 KiB (PROTOCOL §6); what goes beyond this is not its doing.
+const MAX_QUEUED: usize = 4 * 1024 * 1024;
+/// Unsent bytes that the kernel takes: more would only age there, and could not be taken back.
+const KERNEL_UNSENT: u32 = 128 * 1024;
+
+/// How long things may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// From a message's first byte to its last (PROTOCOL §4).
+    pub(super) message: Duration,
+    /// Without any byte taken by the network while some wait (PROTOCOL §6).
+    pub(super) progress: Duration,
+    /// To flush after [`Output::HangUp`](crate::proto::swarm::Output::HangUp).
+    pub(super) linger: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            message: Duration::from_secs(30),
+            progress: Duration::from_secs(15),
+            linger: Duration::from_secs(1),
+        }
+    }
+}
+
+/// The driver's end of a connection. Dropping it hangs up: what was sent is flushed, nothing is
+/// told about the connection any more.
+#[derive(Debug)]
+pub(super) struct Handle {
+    frames: Sender<Frame>,
+    queued: Arc<AtomicUsize>,
+    _hold: Sender<()>,
+}
+
+impl Handle {
+    /// Queues a frame; `false` when too much is queued.
+    pub(super) fn send(&self, frame: Frame) -> bool {
+        let bytes = frame.head.len() + frame.body.len();
+        if self.queued.fetch_add(bytes, Ordering::Relaxed) + bytes > MAX_QUEUED {
+            return false;
+        }
+        // A connection that has just ended takes nothing; its end is on its way to the driver.
+        let _ = self.frames.try_send(frame);
+        true
+    }
+}
+
+/// A connection before it runs.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) conn: ConnId,
+    pub(super) stream: TcpStream,
+    /// What was already read.
+    pub(super) first: Vec<u8>,
+    pub(super) decoder: Decoder,
+    pub(super) inbox: Sender<Inbound>,
+    pub(super) patience: Patience,
+}
+
+impl Connection {
+    /// The task, and what the driver keeps of it.
+    pub(super) fn into_task(self) -> (Handle, impl Future<Output = ()> + Send + 'static) {
+        tune(&self.stream);
+        let (frames, to_write) = async_channel::unbounded();
+        let (hold, held) = async_channel::bounded(1);
+        let queued = Arc::new(AtomicUsize::new(0));
+        let handle = Handle {
+            frames,
+            queued: Arc::clone(&queued),
+            _hold: hold,
+        };
+        let writer = Writer {
+            frames: to_write,
+            queued,
+            begun: VecDeque::new(),
+            offset: 0,
+        };
+        (handle, self.run(writer, held))
+    }
+
+    async fn run(self, mut writer: Writer, held: Receiver<()>) {
+        let Self {
+            conn,
+            stream,
+            first,
+            mut decoder,
+            inbox,
+            patience,
+        } = self;
+        let reason = future::or(
+            async {
+                // Nothing is ever sent: it ends when the driver lets go.
+                let _ = held.recv().await;
+                None
+            },
+            future::or(
+                async { Some(read(conn, &stream, first, &mut decoder, &inbox, patience).await) },
+                async { Some(writer.run(conn, &stream, &inbox, patience.progress).await) },
+            ),
+        )
+        .await;
+        match reason {
+            Some(reason) => {
+                // A driver that is gone needs no telling.
+                let _ = inbox.send(Inbound::Closed { conn, reason }).await;
+            }
+            None => {
+                timeout(patience.linger, linger(&stream, writer)).await;
+            }
+        }
+    }
+}
+
+/// Small messages leave at once, and what waits does so here, not in the kernel. Neither is worth
+/// failing for.
+fn tune(stream: &TcpStream) {
+    let _ = stream.set_nodelay(true);
+    let socket = socket2::SockRef::from(stream);
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let _ = socket.set_tcp_notsent_lowat(KERNEL_UNSENT);
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = socket.set_send_buffer_size(KERNEL_UNSENT as usize);
+}
+
+/// Reads until the connection ends; why it did. Each batch waits for the driver.
+async fn read(
+    conn: ConnId,
+    mut stream: &TcpStream,
+    first: Vec<u8>,
+    decoder: &mut Decoder,
+    inbox: &Sender<Inbound>,
+    patience: Patience,
+) -> String {
+    let mut partial_since = None;
+    let mut buffer = vec![0; READ_BUFFER];
+    let mut filled = first.len().min(READ_BUFFER);
+    buffer[..filled].copy_from_slice(&first[..filled]);
+    drop(first);
+    loop {
+        let (messages, error) = decode(decoder, &buffer[..filled]);
+        if !decoder.is_partial() {
+            partial_since = None;
+        } else if partial_since.is_none() || !messages.is_empty() {
+            partial_since = Some(Instant::now());
+        }
+        if !messages.is_empty() || error.is_some() {
+            let ends = error.is_some();
+            if !hand_over(conn, messages, error, inbox).await || ends {
+                // The driver hangs up now.
+                return future::pending().await;
+            }
+        }
+        let reading = stream.read(&mut buffer);
+        let outcome = match partial_since {
+            None => Some(reading.await),
+            Some(since) => timeout(patience.message.saturating_sub(since.elapsed()), reading).await,
+        };
+        filled = match outcome {
+            Some(Ok(0)) => return "the peer closed the connection".into(),
+            Some(Ok(bytes)) => bytes,
+            Some(Err(error)) => return error.to_string(),
+            None => return "a message took too long".into(),
+        };
+    }
+}
+
+/// The messages that `bytes` end, and what is wrong with what comes after them.
+fn decode(
+    decoder: &mut Decoder,
+    mut bytes: &[u8],
+) -> (
+    Vec<crate::proto::wire::Message>,
+    Option<crate::proto::wire::WireError>,
+) {
+    let mut messages = Vec::new();
+    loop {
+        match decoder.decode(&mut bytes) {
+            Ok(Some(message)) => messages.push(message),
+            Ok(None) => return (messages, None),
+            Err(error) => return (messages, Some(error)),
+        }
+    }
+}
+
+/// Gives a batch to the driver and waits until it was handled; `false` when the driver is gone.
+async fn hand_over(
+    conn: ConnId,
+    messages: Vec<crate::proto::wire::Message>,
+    error: Option<crate::proto::wire::WireError>,
+    inbox: &Sender<Inbound>,
+) -> bool {
+    let (handled, is_handled) = async_channel::bounded(1);
+    let batch = Inbound::Batch {
+        conn,
+        messages,
+        error,
+        handled,
+    };
+    if inbox.send(batch).await.is_err() {
+        return false;
+    }
+    // The end of the channel is the sign.
+    let _ = is_handled.recv().await;
+    true
+}
+
+/// Ends a connection that the swarm gave up: flushes, says so, and reads what still comes, since
+/// closing with unread bytes would make the system throw away what the peer has not read yet.
+async fn linger(mut stream: &TcpStream, mut writer: Writer) {
+    let flush = async {
+        while writer.fill() {
+            if writer.write(stream).await.is_err() {
+                break;
+            }
+        }
+        // The peer may have closed first.
+        let _ = stream.shutdown(Shutdown::Write);
+    };
+    let drain = async {
+        let mut buffer = [0; 4096];
+        while matches!(stream.read(&mut buffer).await, Ok(1..)) {
+            future::yield_now().await;
+        }
+    };
+    future::zip(flush, drain).await;
+}
+
+/// What waits to be written. Its state outlives a write that is given up half way.
+#[derive(Debug)]
+struct Writer {
+    frames: Receiver<Frame>,
+    queued: Arc<AtomicUsize>,
+    begun: VecDeque<Frame>,
+    /// Bytes of the first begun frame that are out.
+    offset: usize,
+}
+
+impl Writer {
+    /// Writes until that fails; why it did.
+    async fn run(
+        &mut self,
+        conn: ConnId,
+        stream: &TcpStream,
+        inbox: &Sender<Inbound>,
+        patience: Duration,
+    ) -> String {
+        loop {
+            if !self.fill() {
+                match self.frames.recv().await {
+                    Ok(frame) => self.begun.push_back(frame),
+                    Err(_) => return future::pending().await,
+                }
+                self.fill();
+            }
+            match timeout(patience, self.write(stream)).await {
+                None => {
+                    let seconds = patience.as_secs();
+                    return format!("nothing could be sent for {seconds} s");
+                }
+                Some(Err(error)) => return error.to_string(),
+                Some(Ok(bytes)) => {
+                    // A driver that is gone drops this task next.
+                    let _ = inbox.send(Inbound::Sent { conn, bytes }).await;
+                }
+            }
+        }
+    }
+
+    /// Takes up to [`WRITE_FRAMES`] frames; whether there is something to write.
+    fn fill(&mut self) -> bool {
+        while self.begun.len() < WRITE_FRAMES
+            && let Ok(frame) = self.frames.try_recv()
+        {
+            self.begun.push_back(frame);
+        }
+        !self.begun.is_empty()
+    }
+
+    /// Hands some bytes to the kernel; how many.
+    async fn write(&mut self, mut stream: &TcpStream) -> io::Result<usize> {
+        let mut slices = Vec::with_capacity(2 * self.begun.len());
+        let mut skip = self.offset;
+        for frame in &self.begun {
+            for part in [&frame.head[..], &frame.body[..]] {
+                let skipped = skip.min(part.len());
+                skip -= skipped;
+                if skipped < part.len() {
+                    slices.push(IoSlice::new(&part[skipped..]));
+                }
+            }
+        }
+        let written = stream.write_vectored(&slices).await?;
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        self.advance(written);
+        Ok(written)
+    }
+
+    fn advance(&mut self, written: usize) {
+        self.queued.fetch_sub(written, Ordering::Relaxed);
+        self.offset += written;
+        while let Some(frame) = self.begun.front() {
+            let length = frame.head.len() + frame.body.len();
+            if self.offset < length {
+                return;
+            }
+            self.offset -= length;
+            self.begun.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::{
+        io::{Read as _, Write as _},
+        net::{self, TcpListener},
+        sync::mpsc,
+    };
+
+    use bytes::Bytes;
+
+    use super::super::runtime::Runtime;
+    use crate::proto::{
+        lap::Lap,
+        metainfo::Infohash,
+        wire::{Handshake, Message},
+    };
+
+    const LIMIT: Duration = Duration::from_secs(20);
+    const CONN: ConnId = ConnId(7);
+
+    /// A connection under test, the far end of it, and what holds it.
+    struct Bench {
+        far: net::TcpStream,
+        handle: Option<Handle>,
+        inputs: Receiver<Inbound>,
+        stop: Sender<()>,
+        runtime: Runtime,
+    }
+
+    impl Bench {
+        fn new(patience: Patience) -> Self {
+            let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+            let near = net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let (far, _) = listener.accept().unwrap();
+            far.set_read_timeout(Some(LIMIT)).unwrap();
+            far.set_nodelay(true).unwrap();
+            let (inbox, inputs) = async_channel::bounded(16);
+            let (give, got) = mpsc::channel();
+            let (stop, stopped) = async_channel::bounded::<()>(1);
+            let runtime = Runtime::start("test", move |spawner| async move {
+                let connection = Connection {
+                    conn: CONN,
+                    stream: near.into(),
+                    first: Vec::new(),
+                    decoder: Decoder::new(Lap::new(256).unwrap()),
+                    inbox,
+                    patience,
+                };
+                let (handle, task) = connection.into_task();
+                spawner.spawn(task);
+                give.send(handle).unwrap();
+                let _ = stopped.recv().await;
+            })
+            .unwrap();
+            let handle = Some(got.recv_timeout(LIMIT).unwrap());
+            Self {
+                far,
+                handle,
+                inputs,
+                stop,
+                runtime,
+            }
+        }
+
+        fn send(&self, message: Message) -> usize {
+            let length = message.wire_len();
+            assert!(self.handle.as_ref().unwrap().send(message.into_frame()));
+            length
+        }
+
+        fn input(&self) -> Option<Inbound> {
+            let input = async { self.inputs.recv().await.ok() };
+            future::block_on(timeout(LIMIT, input)).expect("an input in time")
+        }
+
+        fn closed(&self) -> String {
+            loop {
+                match self.input() {
+                    Some(Inbound::Closed { conn, reason }) => {
+                        assert_eq!(conn, CONN);
+                        return reason;
+                    }
+                    Some(_) => {}
+                    None => panic!("the connection ended without a word"),
+                }
+            }
+        }
+
+        fn end(self) {
+            drop(self.stop);
+            assert!(self.runtime.join(LIMIT));
+        }
+    }
+
+    fn handshake() -> Message {
+        Message::Handshake(Handshake {
+            reserved: [0; 8],
+            infohash: Infohash([1; 20]),
+            peer_id: [2; 20],
+        })
+    }
+
+    fn bytes_of(message: Message) -> Vec<u8> {
+        let frame = message.into_frame();
+        [&frame.head[..], &frame.body[..]].concat()
+    }
+
+    fn block(number: u32) -> Message {
+        let byte = u8::try_from(number % 251).unwrap();
+        Message::Piece {
+            index: number % 256,
+            begin: 0,
+            block: Bytes::from(vec![byte; 10_000]),
+        }
+    }
+
+    #[test]
+    fn messages_come_in_order_in_any_split_and_the_end_is_told() {
+        let mut bench = Bench::new(Patience::default());
+        let sent = [handshake(), Message::Unchoke, block(3), Message::Have(9)];
+        let bytes: Vec<u8> = sent.iter().cloned().flat_map(bytes_of).collect();
+        for part in bytes.chunks(777) {
+            bench.far.write_all(part).unwrap();
+        }
+        let mut received = Vec::new();
+        while received.len() < sent.len() {
+            match bench.input() {
+                Some(Inbound::Batch {
+                    messages, error, ..
+                }) => {
+                    assert_eq!(error, None);
+                    received.extend(messages);
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(received, sent);
+        bench.far.shutdown(Shutdown::Both).unwrap();
+        assert!(bench.closed().contains("closed"));
+        bench.end();
+    }
+
+    #[test]
+    fn a_reader_has_one_batch_in_flight_and_goes_on_when_that_is_handled() {
+        let mut bench = Bench::new(Patience::default());
+        bench.far.write_all(&bytes_of(handshake())).unwrap();
+        let Some(Inbound::Batch { handled, .. }) = bench.input() else {
+            panic!("no batch");
+        };
+        bench.far.write_all(&bytes_of(Message::Choke)).unwrap();
+        let more = async { bench.inputs.recv().await.ok() };
+        let early = future::block_on(timeout(Duration::from_millis(50), more));
+        assert!(early.is_none(), "{early:?}");
+        drop(handled);
+        assert!(
+            matches!(bench.input(), Some(Inbound::Batch { messages, .. })
+            if messages == [Message::Choke])
+        );
+        bench.end();
+    }
+
+    #[test]
+    fn bytes_that_are_no_message_are_told_with_what_came_before_them() {
+        let mut bench = Bench::new(Patience::default());
+        let mut bytes = bytes_of(handshake());
+        bytes.extend_from_slice(&[0xff; 5]);
+        bench.far.write_all(&bytes).unwrap();
+        let mut messages = Vec::new();
+        let error = loop {
+            match bench.input() {
+                Some(Inbound::Batch {
+                    messages: more,
+                    error,
+                    ..
+                }) => {
+                    messages.extend(more);
+                    if error.is_some() {
+                        break error;
+                    }
+                }
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(messages, [handshake()]);
+        assert!(error.is_some());
+        bench.end();
+    }
+
+    #[test]
+    fn a_peer_that_trickles_a_message_is_cut() {
+        let bench = Bench::new(Patience {
+            message: Duration::from_millis(100),
+            ..Patience::default()
+        });
+        let mut far = bench.far.try_clone().unwrap();
+        // One byte of a handshake every now and then: each alone would be in time.
+        let trickle = std::thread::spawn(move || {
+            for byte in bytes_of(handshake()) {
+                if far.write_all(&[byte]).is_err() {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        });
+        assert!(bench.closed().contains("too long"));
+        trickle.join().unwrap();
+        bench.end();
+    }
+
+    #[test]
+    fn every_byte_of_a_frame_leaves_once_and_is_told() {
+        let bench = Bench::new(Patience::default());
+        let mut far = bench.far.try_clone().unwrap();
+        let reader = std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            far.read_to_end(&mut bytes).unwrap();
+            bytes
+        });
+        let mut expected = Vec::new();
+        let mut waiting = 0;
+        for number in 0..200 {
+            let message = if number % 3 == 0 {
+                Message::Have(number)
+            } else {
+                block(number)
+            };
+            expected.extend(bytes_of(message.clone()));
+            waiting += bench.send(message);
+        }
+        while waiting > 0 {
+            match bench.input() {
+                Some(Inbound::Sent { bytes, .. }) => waiting -= bytes,
+                other => panic!("{other:?}"),
+            }
+        }
+        let mut bench = bench;
+        bench.handle = None;
+        assert!(reader.join().unwrap() == expected);
+        bench.end();
+    }
+
+    #[test]
+    fn a_peer_that_takes_nothing_is_cut() {
+        let bench = Bench::new(Patience {
+            progress: Duration::from_millis(100),
+            ..Patience::default()
+        });
+        let mut queued = 0;
+        // Far more than the buffers of both ends hold.
+        while queued < MAX_QUEUED - 20_000 {
+            queued += bench.send(block(1));
+        }
+        // Whether those buffers grew enough to take all of it, or not, the queue takes more then.
+        let reason = loop {
+            match bench.input() {
+                Some(Inbound::Sent { bytes, .. }) => {
+                    queued -= bytes;
+                    while queued < MAX_QUEUED - 20_000 {
+                        queued += bench.send(block(1));
+                    }
+                }
+                Some(Inbound::Closed { reason, .. }) => break reason,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert!(reason.contains("nothing could be sent"), "{reason}");
+        bench.end();
+    }
+
+    #[test]
+    fn a_queue_that_grows_too_long_is_refused() {
+        let bench = Bench::new(Patience::default());
+        let handle = bench.handle.as_ref().unwrap();
+        let frames = (0..1000).map(|_| handle.send(block(1).into_frame()));
+        assert!(frames.filter(|taken| !taken).count() > 0);
+        bench.end();
+    }
+
+    #[test]
+    fn hanging_up_flushes_then_closes_without_a_word() {
+        let mut bench = Bench::new(Patience::default());
+        // Unread bytes at our end must not cost the peer ours.
+        bench.far.write_all(&bytes_of(handshake())).unwrap();
+        let expected: Vec<u8> = (0..20).flat_map(|n| bytes_of(block(n))).collect();
+        for number in 0..20 {
+            bench.send(block(number));
+        }
+        bench.handle = None;
+        let mut bytes = Vec::new();
+        bench.far.read_to_end(&mut bytes).unwrap();
+        assert!(bytes == expected, "{} bytes", bytes.len());
+        bench.far.shutdown(Shutdown::Both).unwrap();
+        // The task drops its inbox when it ends.
+        while let Some(input) = bench.input() {
+            assert!(!matches!(input, Inbound::Closed { .. }), "{input:?}");
+        }
+        bench.end();
+    }
+
+    #[test]
+    fn hanging_up_on_a_peer_that_takes_nothing_ends_all_the_same() {
+        let mut bench = Bench::new(Patience {
+            linger: Duration::from_millis(50),
+            ..Patience::default()
+        });
+        for number in 0..400 {
+            bench.send(block(number));
+        }
+        bench.handle = None;
+        while bench.input().is_some() {}
+        bench.end();
+    }
+}

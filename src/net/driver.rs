@@ -1,0 +1,458 @@
+// Copyright (C) 2026 The livetorrent authors
+//
+// This Source Code Form is subject to the terms of the Mozilla Public License, v2.0.
+// If a copy of the MPL was not distributed with this file, You can obtain one at
+// <https://mozilla.org/MPL/2.0/>.
+//
+// SPDX-License-Identifier: MPL-2.0
+
+//! The one task that owns the swarm: inputs in, outputs done, events told, figures shown.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use async_channel::{Receiver, Sender};
+use futures_lite::future;
+
+use super::{
+    Notice, Trace,
+    clock::Clock,
+    connection::{Connection, Handle, Patience},
+    inbox::Inbound,
+    lookup::{HostPort, keep_resolving},
+    notices::Notifier,
+    outlet::Outlet,
+    runtime::{Spawner, TcpStream, connect, sleep_until},
+};
+use crate::proto::{
+    lap::Lap,
+    piece::Piece,
+    stats::Stats,
+    swarm::{ConnId, Event, Input, Origin, Output, Swarm},
+    wire::{Decoder, Message},
+};
+
+/// Between two snapshots of the figures.
+const SNAPSHOT_EVERY: Duration = Duration::from_millis(250);
+/// How long inputs are taken before the outputs they caused go out.
+const ROUND_TIME: Duration = Duration::from_millis(2);
+/// To open a connection; longer is of no use in a live stream.
+const DIAL_TIME: Duration = Duration::from_secs(5);
+/// Dials at once, and dials that wait for their turn.
+const MAX_DIALS: usize = 12;
+const MAX_DIALS_WAITING: usize = 256;
+/// Names that are looked up over and over for one driver.
+const MAX_LOOKUPS: usize = 64;
+
+/// What the application asks for.
+#[derive(Debug)]
+pub(super) enum Command {
+    AddPeer(String),
+    SetLatency(Duration),
+    JumpToLive,
+}
+
+/// Where inputs come from.
+#[derive(Debug)]
+pub(super) struct Sources {
+    pub(super) inbox: Receiver<Inbound>,
+    pub(super) commands: Receiver<Command>,
+    pub(super) pieces: Receiver<Piece>,
+    /// Something was taken from the outlet; never for a source.
+    pub(super) taken: Receiver<()>,
+    /// Closed to stop.
+    pub(super) stop: Receiver<()>,
+}
+
+/// What others may know about the swarm without asking it.
+#[derive(Debug)]
+pub(super) struct Shown {
+    stats: Mutex<Arc<Stats>>,
+    peers: AtomicUsize,
+    /// Closed never; a token when the last peer went.
+    lonely: (Sender<()>, Receiver<()>),
+}
+
+impl Shown {
+    pub(super) fn new() -> Self {
+        Self {
+            stats: Mutex::default(),
+            peers: AtomicUsize::new(0),
+            lonely: async_channel::bounded(1),
+        }
+    }
+
+    /// The newest snapshot.
+    pub(super) fn stats(&self) -> Arc<Stats> {
+        Arc::clone(&self.stats.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether a peer finished the handshake and is still there.
+    pub(super) fn has_peers(&self) -> bool {
+        self.peers.load(Ordering::Relaxed) > 0
+    }
+
+    /// Waits until the last peer goes.
+    pub(super) async fn lonely(&self) {
+        let _ = self.lonely.1.recv().await;
+    }
+
+    fn observe(&self, event: &Event) {
+        match event {
+            Event::PeerAdded { .. } => {
+                self.peers.fetch_add(1, Ordering::Relaxed);
+            }
+            Event::PeerRemoved { .. } => self.peer_gone(),
+            _ => {}
+        }
+    }
+
+    /// Only the driver's task counts, so nothing comes between reading and writing.
+    fn peer_gone(&self) {
+        let left = self.peers.load(Ordering::Relaxed).saturating_sub(1);
+        self.peers.store(left, Ordering::Relaxed);
+        if left == 0 {
+            // A token that is still there says the same.
+            let _ = self.lonely.0.try_send(());
+        }
+    }
+
+    fn set_stats(&self, stats: Stats) {
+        *self.stats.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(stats);
+    }
+}
+
+/// The task's state.
+pub(super) struct Driver {
+    pub(super) swarm: Swarm,
+    pub(super) clock: Clock,
+    pub(super) lap: Lap,
+    pub(super) viewer: bool,
+    pub(super) spawner: Spawner,
+    pub(super) inbox: Sender<Inbound>,
+    pub(super) outlet: Arc<Outlet>,
+    pub(super) shown: Arc<Shown>,
+    pub(super) notifier: Notifier,
+    pub(super) trace: Option<Trace>,
+    pub(super) connections: Connections,
+}
+
+/// The connections and dials of a driver.
+#[derive(Debug, Default)]
+pub(super) struct Connections {
+    next: u64,
+    open: HashMap<ConnId, Handle>,
+    dials: usize,
+    dials_waiting: VecDeque<SocketAddr>,
+    lookups: HashSet<HostPort>,
+    /// Inputs that outputs led to at once.
+    fallout: VecDeque<Input>,
+}
+
+impl Drop for Driver {
+    /// However it ends, nobody is left waiting for what will not come.
+    fn drop(&mut self) {
+        self.outlet.close();
+    }
+}
+
+/// What ended a wait.
+enum Woken {
+    Inbound(Inbound),
+    Command(Command),
+    Piece(Piece),
+    Taken,
+    Time,
+    Stop,
+}
+
+/// What an entry of `Sources` brings; one that is closed brings nothing more.
+async fn next<T>(channel: &Receiver<T>) -> T {
+    match channel.recv().await {
+        Ok(item) => item,
+        Err(_) => future::pending().await,
+    }
+}
+
+impl Sources {
+    async fn wait(&self, until: Option<Instant>) -> Woken {
+        let stop = async {
+            let _ = self.stop.recv().await;
+            Woken::Stop
+        };
+        let taken = async {
+            next(&self.taken).await;
+            Woken::Taken
+        };
+        let time = async {
+            sleep_until(until).await;
+            Woken::Time
+        };
+        let piece = async { Woken::Piece(next(&self.pieces).await) };
+        let command = async { Woken::Command(next(&self.commands).await) };
+        let inbound = async { Woken::Inbound(next(&self.inbox).await) };
+        let ours = future::or(future::or(taken, piece), command);
+        future::or(stop, future::or(future::or(ours, inbound), time)).await
+    }
+
+    /// What is there already: ours first, since that is little and of the moment.
+    fn ready(&self) -> Option<Woken> {
+        if self.stop.is_closed() {
+            return Some(Woken::Stop);
+        }
+        let piece = || self.pieces.try_recv().ok().map(Woken::Piece);
+        let command = || self.commands.try_recv().ok().map(Woken::Command);
+        let taken = || self.taken.try_recv().ok().map(|()| Woken::Taken);
+        let inbound = || self.inbox.try_recv().ok().map(Woken::Inbound);
+        piece().or_else(command).or_else(taken).or_else(inbound)
+    }
+}
+
+impl Driver {
+    /// Runs until [`Sources::stop`] is closed.
+    pub(super) async fn run(mut self, sources: Sources) {
+        let mut snapshot_at = Instant::now();
+        let mut shown = true;
+        self.grant_room();
+        'rounds: loop {
+            let wake_at = self.act();
+            let now = Instant::now();
+            if now >= snapshot_at {
+                self.shown.set_stats(self.swarm.stats(self.clock.now()));
+                snapshot_at = now + SNAPSHOT_EVERY;
+                shown = true;
+            }
+            // Readers and writers run now; so a flood of inputs cannot keep them waiting.
+            future::yield_now().await;
+            let show_at = (!shown).then_some(snapshot_at);
+            let until = [wake_at, show_at].into_iter().flatten().min();
+            let mut woken = sources.wait(until).await;
+            let began = Instant::now();
+            loop {
+                shown = shown && matches!(woken, Woken::Time);
+                if matches!(woken, Woken::Stop) {
+                    break 'rounds;
+                }
+                self.take(woken);
+                if began.elapsed() > ROUND_TIME {
+                    break;
+                }
+                match sources.ready() {
+                    Some(next) => woken = next,
+                    None => break,
+                }
+            }
+            // Whatever woke us, also under a flood.
+            if wake_at.is_some_and(|at| at <= Instant::now()) {
+                shown = false;
+                self.tell(Input::Timeout);
+            }
+        }
+        self.shown.set_stats(self.swarm.stats(self.clock.now()));
+    }
+
+    fn tell(&mut self, input: Input) {
+        if let Some(trace) = &self.trace {
+            trace.write(&input);
+        }
+        self.swarm.handle(self.clock.now(), input);
+    }
+
+    fn take(&mut self, woken: Woken) {
+        match woken {
+            Woken::Inbound(inbound) => self.take_inbound(inbound),
+            Woken::Piece(piece) => self.tell(Input::Publish(piece)),
+            Woken::Taken => self.grant_room(),
+            Woken::Command(Command::AddPeer(address)) => self.add_peer(&address),
+            Woken::Command(Command::SetLatency(latency)) => self.tell(Input::SetLatency(latency)),
+            Woken::Command(Command::JumpToLive) => self.tell(Input::JumpToLive),
+            Woken::Time | Woken::Stop => {}
+        }
+    }
+
+    fn take_inbound(&mut self, inbound: Inbound) {
+        match inbound {
+            Inbound::Accepted {
+                stream,
+                address,
+                first,
+            } => self.connected(stream, address, first, true),
+            Inbound::Dialled { address, stream } => self.dialled(address, stream),
+            Inbound::Batch {
+                conn,
+                messages,
+                error,
+                handled: _at_the_end,
+            } => {
+                // After a hang-up the swarm hears nothing of it any more.
+                if !self.connections.open.contains_key(&conn) {
+                    return;
+                }
+                for message in messages {
+                    self.tell(Input::Received { conn, message });
+                }
+                if let Some(error) = error {
+                    self.tell(Input::Malformed { conn, error });
+                }
+            }
+            Inbound::Sent { conn, bytes } => {
+                if self.connections.open.contains_key(&conn) {
+                    self.tell(Input::Sent { conn, bytes });
+                }
+            }
+            Inbound::Closed { conn, reason } => {
+                if self.connections.open.remove(&conn).is_some() {
+                    self.tell(Input::Closed { conn, reason });
+                }
+            }
+            Inbound::Candidates { origin, addresses } => {
+                self.tell(Input::Candidates { origin, addresses });
+            }
+        }
+    }
+
+    fn grant_room(&mut self) {
+        let room = if self.viewer { self.outlet.room() } else { 0 };
+        if room > 0 {
+            self.tell(Input::Room(room));
+        }
+    }
+
+    /// Does what the swarm wants done; until when it wants to be left alone.
+    fn act(&mut self) -> Option<Instant> {
+        let wake_at = loop {
+            let output = self.swarm.poll_output();
+            if let Some(trace) = &self.trace {
+                trace.write(&output);
+            }
+            match output {
+                Output::Dial { address } => self.dial(address),
+                Output::Send { conn, message } => self.send(conn, message),
+                Output::HangUp { conn, .. } => {
+                    self.connections.open.remove(&conn);
+                }
+                Output::Deliver(delivery) => self.outlet.push(delivery),
+                Output::WakeAt(at) => match self.connections.fallout.pop_front() {
+                    Some(input) => self.tell(input),
+                    None => break at,
+                },
+            }
+        };
+        while let Some(event) = self.swarm.poll_event() {
+            if let Some(trace) = &self.trace {
+                trace.write(&event);
+            }
+            self.shown.observe(&event);
+            if event == Event::Ended {
+                self.outlet.end();
+            }
+            self.notifier.give(Notice::Swarm(event));
+        }
+        wake_at.and_then(|at| self.clock.system(at))
+    }
+
+    fn send(&mut self, conn: ConnId, message: Message) {
+        let Some(handle) = self.connections.open.get(&conn) else {
+            return;
+        };
+        if !handle.send(message.into_frame()) {
+            self.connections.open.remove(&conn);
+            let reason = "too much waits to be sent".into();
+            let closed = Input::Closed { conn, reason };
+            self.connections.fallout.push_back(closed);
+        }
+    }
+
+    fn connected(&mut self, stream: TcpStream, address: SocketAddr, first: Vec<u8>, inbound: bool) {
+        let conn = ConnId(self.connections.next);
+        self.connections.next += 1;
+        let connection = Connection {
+            conn,
+            stream,
+            first,
+            decoder: Decoder::new(self.lap),
+            inbox: self.inbox.clone(),
+            patience: Patience::default(),
+        };
+        let (handle, task) = connection.into_task();
+        self.connections.open.insert(conn, handle);
+        self.tell(Input::Connected {
+            conn,
+            address,
+            inbound,
+        });
+        self.spawner.spawn(task);
+    }
+
+    fn dial(&mut self, address: SocketAddr) {
+        let connections = &mut self.connections;
+        if connections.dials < MAX_DIALS {
+            self.start_dial(address);
+        } else if connections.dials_waiting.len() < MAX_DIALS_WAITING {
+            connections.dials_waiting.push_back(address);
+        } else {
+            let failed = Input::DialFailed { address };
+            connections.fallout.push_back(failed);
+        }
+    }
+
+    fn start_dial(&mut self, address: SocketAddr) {
+        self.connections.dials += 1;
+        let inbox = self.inbox.clone();
+        self.spawner.spawn(async move {
+            let stream = connect(address, DIAL_TIME).await;
+            // A driver that is gone closes the stream with the message.
+            let _ = inbox.send(Inbound::Dialled { address, stream }).await;
+        });
+    }
+
+    fn dialled(&mut self, address: SocketAddr, stream: io::Result<TcpStream>) {
+        self.connections.dials -= 1;
+        if let Some(address) = self.connections.dials_waiting.pop_front() {
+            self.start_dial(address);
+        }
+        match stream {
+            Ok(stream) => self.connected(stream, address, Vec::new(), false),
+            Err(_) => self.tell(Input::DialFailed { address }),
+        }
+    }
+
+    /// Looks up what the user named, and tries it.
+    pub(super) fn add_peer(&mut self, address: &str) {
+        match HostPort::parse(address) {
+            Some(target) => self.look_up(target, Origin::Configured),
+            None => self
+                .notifier
+                .tracker(format!("{address:?} is no HOST:PORT of a peer")),
+        }
+    }
+
+    /// Starts to look a name up; an address is a candidate at once.
+    pub(super) fn look_up(&mut self, target: HostPort, origin: Origin) {
+        if let Ok(ip) = target.host.parse() {
+            let addresses = vec![SocketAddr::new(ip, target.port)];
+            return self.tell(Input::Candidates { origin, addresses });
+        }
+        let lookups = &mut self.connections.lookups;
+        if lookups.contains(&target) {
+            return;
+        }
+        if lookups.len() >= MAX_LOOKUPS {
+            return self
+                .notifier
+                .tracker(format!("{target} is one name too many to look up"));
+        }
+        lookups.insert(target.clone());
+        let (inbox, notifier) = (self.inbox.clone(), self.notifier.clone());
+        self.spawner
+            .spawn(keep_resolving(target, origin, inbox, notifier));
+    }
+}

@@ -1,0 +1,173 @@
+// Copyright (C) 2026 The livetorrent authors
+//
+// This Source Code Form is subject to the terms of the Mozilla Public License, v2.0.
+// If a copy of the MPL was not distributed with this file, You can obtain one at
+// <https://mozilla.org/MPL/2.0/>.
+//
+// SPDX-License-Identifier: MPL-2.0
+
+//! Names of peers: read, looked up, and looked up again.
+
+use std::{net::IpAddr, time::Duration};
+
+use async_channel::Sender;
+
+use super::{
+    back_off::BackOff,
+    inbox::Inbound,
+    notices::Notifier,
+    runtime::{resolve, sleep},
+};
+use crate::proto::swarm::Origin;
+
+/// For one look-up.
+const LOOKUP_TIME: Duration = Duration::from_secs(10);
+/// Between tries of a name that does not resolve, grown to this from the first.
+const RETRY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(300));
+/// A name that resolved is asked for again: hosts move.
+const REFRESH: Duration = Duration::from_secs(300);
+
+/// HOST:PORT.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct HostPort {
+    pub(super) host: String,
+    pub(super) port: u16,
+}
+
+impl HostPort {
+    /// Reads `host:port`, `1.2.3.4:port` or `[v6]:port`.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let (host, port) = text.trim().rsplit_once(':')?;
+        let port = port.parse().ok().filter(|&port| port != 0)?;
+        let host = match host.strip_prefix('[') {
+            Some(rest) => rest.strip_suffix(']')?,
+            // More colons: an IPv6 address without brackets, whose port is anybody's guess.
+            None if host.contains(':') => return None,
+            None => host,
+        };
+        Self::new(host, port)
+    }
+
+    /// The far end of an `http` or `https` URL, with the scheme's port where it names none.
+    pub(super) fn of_url(url: &str) -> Option<Self> {
+        let url: ureq::http::Uri = url.parse().ok()?;
+        let default = match url.scheme_str()? {
+            "http" => 80,
+            "https" => 443,
+            _ => return None,
+        };
+        let host = url.host()?.trim_start_matches('[').trim_end_matches(']');
+        Self::new(host, url.port_u16().unwrap_or(default))
+    }
+
+    fn new(host: &str, port: u16) -> Option<Self> {
+        let host = host.to_owned();
+        (!host.is_empty()).then_some(Self { host, port })
+    }
+}
+
+impl std::fmt::Display for HostPort {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { host, port } = self;
+        match host.contains(':') {
+            true => write!(f, "[{host}]:{port}"),
+            false => write!(f, "{host}:{port}"),
+        }
+    }
+}
+
+/// Looks a name up and tells the driver, for as long as that is there. An address is told once:
+/// the swarm does not forget those.
+pub(super) async fn keep_resolving(
+    target: HostPort,
+    origin: Origin,
+    inbox: Sender<Inbound>,
+    notifier: Notifier,
+) {
+    let mut back_off = BackOff::new(RETRY);
+    loop {
+        let wait = match resolve(target.host.clone(), target.port, LOOKUP_TIME).await {
+            Ok(addresses) if !addresses.is_empty() => {
+                let candidates = Inbound::Candidates { origin, addresses };
+                let known_for_good = target.host.parse::<IpAddr>().is_ok();
+                if inbox.send(candidates).await.is_err() || known_for_good {
+                    return;
+                }
+                back_off.reset();
+                REFRESH
+            }
+            outcome => {
+                let reason = match outcome {
+                    Ok(_) => "it has no address".to_owned(),
+                    Err(error) => error.to_string(),
+                };
+                notifier.tracker(format!("cannot look up {target}: {reason}"));
+                back_off.next()
+            }
+        };
+        sleep(wait).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use super::super::notices::NoticeThread;
+    use futures_lite::future;
+
+    fn shown(target: Option<HostPort>) -> Option<String> {
+        target.map(|target| target.to_string())
+    }
+
+    #[test]
+    fn host_and_port_are_read_and_shown() {
+        for text in ["example.org:80", "192.0.2.1:7764", "[2001:db8::1]:1"] {
+            assert_eq!(shown(HostPort::parse(text)).as_deref(), Some(text));
+        }
+        for text in [
+            "",
+            "host",
+            ":80",
+            "host:",
+            "host:0",
+            "host:70000",
+            "::1:80",
+            "[::1:80",
+            "[]:80",
+        ] {
+            assert_eq!(HostPort::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_far_end_of_a_url_has_the_port_of_its_scheme() {
+        for (url, target) in [
+            ("http://example.org:7764/announce", Some("example.org:7764")),
+            ("http://example.org/announce", Some("example.org:80")),
+            ("https://example.org/announce", Some("example.org:443")),
+            (
+                "http://[2001:db8::1]:7764/announce",
+                Some("[2001:db8::1]:7764"),
+            ),
+            ("udp://example.org:1/announce", None),
+            ("announce", None),
+        ] {
+            assert_eq!(shown(HostPort::of_url(url)).as_deref(), target, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_name_becomes_candidates_and_an_address_is_told_once() {
+        let (inbox, inputs) = async_channel::bounded(4);
+        let (notifier, _thread) = NoticeThread::start(|_| {}).unwrap();
+        let target = HostPort::parse("127.0.0.1:9").unwrap();
+        future::block_on(keep_resolving(target, Origin::Configured, inbox, notifier));
+        let Ok(Inbound::Candidates { origin, addresses }) = inputs.try_recv() else {
+            panic!("no candidates");
+        };
+        assert_eq!(origin, Origin::Configured);
+        assert_eq!(addresses, ["127.0.0.1:9".parse().unwrap()]);
+        assert!(inputs.try_recv().is_err());
+    }
+}

@@ -1,0 +1,473 @@
+// Copyright (C) 2026 The livetorrent authors
+//
+// This Source Code Form is subject to the terms of the Mozilla Public License, v2.0.
+// If a copy of the MPL was not distributed with this file, You can obtain one at
+// <https://mozilla.org/MPL/2.0/>.
+//
+// SPDX-License-Identifier: MPL-2.0
+
+//! The driver: sockets, timers, trackers and the source's HTTP around one
+//! [`Swarm`].
+//!
+//! A [`Driver`] owns a thread with a private executor; it ends with [`Driver::stop`]. Elements
+//! talk to it through bounded channels and read snapshots; it never calls into GStreamer.
+//!
+//! | file | what it is |
+//! | --- | --- |
+//! | `runtime` | executor, sockets, timers, look-ups; the only file that names async-std |
+//! | `driver` | the one task that owns the swarm |
+//! | `inbox` | what the other tasks tell it |
+//! | `connection` | one peer: bytes to messages, frames to bytes |
+//! | `listener`, `door`, `admission` | the port, who comes in, and how many at once |
+//! | `http` | the source's tracker and `.tstream` |
+//! | `announce`, `client`, `lookup`, `back_off` | trackers and names, asked again and again |
+//! | `outlet` | verified bytes to the streaming thread |
+//! | `notices` | news to the element, on a thread of their own |
+#![forbid(unsafe_code)]
+
+mod admission;
+mod announce;
+mod back_off;
+mod client;
+mod clock;
+mod connection;
+mod door;
+mod driver;
+mod http;
+mod inbox;
+mod listener;
+mod lookup;
+mod notices;
+pub mod outlet;
+mod runtime;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fmt::{self, Write as _},
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    sync::Arc,
+    time::Duration,
+};
+
+use async_channel::{Sender, TrySendError};
+
+pub use listener::Listener;
+
+use self::{
+    announce::{Announcer, Farewell},
+    client::Via,
+    clock::Clock,
+    door::Door,
+    driver::{Command, Connections, Shown, Sources},
+    lookup::HostPort,
+    notices::{NoticeThread, Notifier},
+    outlet::Outlet,
+    runtime::{Runtime, Spawner},
+};
+use crate::proto::{
+    piece::Piece,
+    stats::Stats,
+    swarm::{Config, Event, Origin, Role, Swarm},
+    tracker::{Announce, TrackerServer},
+};
+
+/// Commands that may wait; the driver takes them within milliseconds.
+const MAX_COMMANDS: usize = 256;
+/// For the driver's thread to end: it has nothing to wait for.
+const DRIVER_END: Duration = Duration::from_millis(300);
+/// For a handler of notices that is at work when the driver stops.
+const HANDLER_END: Duration = Duration::from_millis(100);
+/// Peers asked of a tracker at a time: what PROTOCOL §8 gives.
+const NUMWANT: u32 = 50;
+/// Pieces that may wait to be published in the smallest case.
+const MIN_UNPUBLISHED: usize = 64;
+
+/// What a driver needs besides the swarm's own configuration.
+#[derive(Debug)]
+pub struct Options {
+    /// For the swarm. `listen_port` is overwritten with the listener's (0 without upload).
+    pub swarm: Config,
+    /// Where peers come in.
+    pub listener: Listener,
+    /// Announce URLs in BEP 12 tiers, the source's own included for viewers. A viewer also tries
+    /// HOST:PORT of each http URL as a peer ([`Origin::Announce`](crate::proto::swarm::Origin)).
+    pub trackers: Vec<Vec<String>>,
+    /// `host:port` of peers to try at once.
+    pub peers: Vec<String>,
+    /// Source: serve `/announce`, `/scrape` and `/<name>.tstream` with these bytes.
+    pub serve: Option<Serve>,
+    /// Where inputs, outputs and events are written, for the log.
+    pub trace: Option<Trace>,
+}
+
+/// What the source's HTTP gives out.
+#[derive(Debug, Clone)]
+pub struct Serve {
+    /// The stream's name.
+    pub name: String,
+    /// The `.tstream` file.
+    pub tstream: Arc<[u8]>,
+}
+
+/// Takes a line for each input, output and event of the swarm, on the driver's thread: it has to
+/// be quick, and must not format the line unless somebody reads it.
+pub struct Trace(Box<dyn Fn(fmt::Arguments<'_>) + Send>);
+
+impl Trace {
+    /// Writes to `sink`.
+    #[must_use]
+    pub fn new(sink: impl Fn(fmt::Arguments<'_>) + Send + 'static) -> Self {
+        Self(Box::new(sink))
+    }
+
+    fn write(&self, what: &dyn fmt::Debug) {
+        (self.0)(format_args!("{}", Clipped(what)));
+    }
+}
+
+/// The first characters of what `Debug` shows: a message may hold a whole block.
+struct Clipped<'a>(&'a dyn fmt::Debug);
+
+/// Bytes of a traced line: all of a message but a block's or a bitfield's bytes.
+const MAX_TRACE: usize = 400;
+
+struct Clip<'a, 'f> {
+    out: &'a mut fmt::Formatter<'f>,
+    left: usize,
+}
+
+impl fmt::Write for Clip<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        // An error is what ends the formatting early.
+        self.left = self.left.checked_sub(text.len()).ok_or(fmt::Error)?;
+        self.out.write_str(text)
+    }
+}
+
+impl fmt::Display for Clipped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let left = MAX_TRACE;
+        match write!(Clip { out: f, left }, "{:?}", self.0) {
+            Ok(()) => Ok(()),
+            Err(fmt::Error) => f.write_str(" …"),
+        }
+    }
+}
+
+impl fmt::Debug for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Trace")
+    }
+}
+
+/// Something a driver tells its element, on a thread of its own, no lock held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// The swarm's.
+    Swarm(Event),
+    /// A tracker or a look-up answered or failed, in words, for the log.
+    Tracker(String),
+}
+
+/// A running peer. Dropping it stops it.
+#[derive(Debug)]
+pub struct Driver {
+    running: Option<Running>,
+    commands: Sender<Command>,
+    pieces: Sender<Piece>,
+    max_unpublished: usize,
+    outlet: Arc<Outlet>,
+    shown: Arc<Shown>,
+    port: u16,
+}
+
+/// What there is to end.
+#[derive(Debug)]
+struct Running {
+    /// Closed to end the driver's task.
+    stop: Sender<()>,
+    runtime: Runtime,
+    notices: NoticeThread,
+    announced: Announce,
+    farewell: Farewell,
+}
+
+impl Driver {
+    /// Starts the threads and the listener. Does not wait for the network.
+    ///
+    /// # Errors
+    /// Where a thread or a socket cannot be made.
+    pub fn start(
+        mut options: Options,
+        notify: impl Fn(Notice) + Send + 'static,
+    ) -> io::Result<Self> {
+        let port = options.listener.port();
+        options.swarm.listen_port = if options.swarm.upload_enabled {
+            port
+        } else {
+            0
+        };
+        let (outlet, taken) = Outlet::new();
+        let outlet = Arc::new(outlet);
+        let shown = Arc::new(Shown::new());
+        let (notifier, notices) = NoticeThread::start(notify)?;
+        let (commands, more_commands) = async_channel::bounded(MAX_COMMANDS);
+        let (pieces, more_pieces) = async_channel::unbounded();
+        let (inbox, inbound) = async_channel::bounded(inbox::CAPACITY);
+        let (stop, stopped) = async_channel::bounded(1);
+        let sources = Sources {
+            inbox: inbound,
+            commands: more_commands,
+            pieces: more_pieces,
+            taken,
+            stop: stopped,
+        };
+        let announced = announced(&options.swarm);
+        let farewell = Farewell::default();
+        let max_unpublished = max_unpublished(&options.swarm);
+        let setup = Setup {
+            options,
+            outlet: Arc::clone(&outlet),
+            shown: Arc::clone(&shown),
+            inbox,
+            notifier,
+            announced: announced.clone(),
+            farewell: farewell.clone(),
+        };
+        let runtime = Runtime::start("livetorrent-net", move |spawner| {
+            setup.start(spawner).run(sources)
+        })?;
+        Ok(Self {
+            running: Some(Running {
+                stop,
+                runtime,
+                notices,
+                announced,
+                farewell,
+            }),
+            commands,
+            pieces,
+            max_unpublished,
+            outlet,
+            shown,
+            port,
+        })
+    }
+
+    /// Where peers come in: the listener's port, also without upload.
+    #[must_use]
+    pub const fn local_port(&self) -> u16 {
+        self.port
+    }
+
+    /// Source: hands a piece over. Never blocks: the queue takes what the window holds, and a
+    /// driver that is further behind is dead, so the piece is dropped and `false` returned.
+    pub fn publish(&self, piece: Piece) -> bool {
+        self.pieces.len() < self.max_unpublished && self.pieces.try_send(piece).is_ok()
+    }
+
+    /// Viewer: where verified bytes come out.
+    #[must_use]
+    pub const fn outlet(&self) -> &Arc<Outlet> {
+        &self.outlet
+    }
+
+    /// Tries a peer, `host:port`.
+    pub fn add_peer(&self, address: &str) {
+        self.command(Command::AddPeer(address.to_owned()));
+    }
+
+    /// Viewer: moves to another distance.
+    pub fn set_latency(&self, latency: Duration) {
+        self.command(Command::SetLatency(latency));
+    }
+
+    /// Viewer: goes to where a joiner would start.
+    pub fn jump_to_live(&self) {
+        self.command(Command::JumpToLive);
+    }
+
+    fn command(&self, command: Command) {
+        // Full: hundreds within a few milliseconds, of which the newest counts.
+        if let Err(TrySendError::Full(command)) = self.commands.try_send(command) {
+            let _ = self.commands.force_send(command);
+        }
+    }
+
+    /// The newest snapshot (at most a quarter of a second old); never waits for the driver.
+    #[must_use]
+    pub fn stats(&self) -> Arc<Stats> {
+        self.shown.stats()
+    }
+
+    /// Ends everything within half a second, whatever peers and trackers do, after telling the
+    /// trackers `stopped` in the background. No notice begins afterwards. May be called from
+    /// the handler of a notice.
+    pub fn stop(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        let Some(running) = self.running.take() else {
+            return;
+        };
+        running.notices.silence();
+        running.stop.close();
+        self.outlet.close();
+        running.farewell.say(&running.announced);
+        running.runtime.join(DRIVER_END);
+        running.notices.join(HANDLER_END);
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// What the driver's thread starts with.
+struct Setup {
+    options: Options,
+    outlet: Arc<Outlet>,
+    shown: Arc<Shown>,
+    inbox: Sender<inbox::Inbound>,
+    notifier: Notifier,
+    announced: Announce,
+    farewell: Farewell,
+}
+
+impl Setup {
+    /// Starts the tasks around the swarm; the one that owns it is left to run.
+    fn start(self, spawner: Spawner) -> driver::Driver {
+        let Options {
+            swarm: config,
+            listener,
+            trackers,
+            peers,
+            serve,
+            trace,
+        } = self.options;
+        let clock = Clock::new();
+        let viewer = matches!(config.role, Role::Viewer { .. });
+        let infohash = config.metainfo.info.infohash();
+        let trackers = without_own(trackers, &config, &listener);
+        if config.upload_enabled {
+            let http = serve.map(|serve| {
+                let tracker = TrackerServer::new(infohash, config.peer_id, fastrand::Rng::new());
+                Arc::new(http::Server::new(&serve, tracker, clock))
+            });
+            Door::new(spawner.clone(), self.inbox.clone(), http).open(listener);
+        }
+        let announcer = Announcer {
+            request: self.announced,
+            viewer,
+            shown: Arc::clone(&self.shown),
+            inbox: self.inbox.clone(),
+            notifier: self.notifier.clone(),
+            farewell: self.farewell,
+        };
+        let mut driver = driver::Driver {
+            lap: config.metainfo.info.lap(),
+            swarm: Swarm::new(config, clock.now()),
+            clock,
+            viewer,
+            spawner: spawner.clone(),
+            inbox: self.inbox,
+            outlet: self.outlet,
+            shown: self.shown,
+            notifier: self.notifier,
+            trace,
+            connections: Connections::default(),
+        };
+        for peer in &peers {
+            driver.add_peer(peer);
+        }
+        if viewer {
+            for target in trackers
+                .iter()
+                .flatten()
+                .filter_map(|url| HostPort::of_url(url))
+            {
+                driver.look_up(target, Origin::Announce);
+            }
+        }
+        announcer.start(&spawner, trackers);
+        driver
+    }
+}
+
+/// A source does not announce to itself: `announce` of its `.tstream` with its own port.
+fn without_own(
+    mut trackers: Vec<Vec<String>>,
+    config: &Config,
+    listener: &Listener,
+) -> Vec<Vec<String>> {
+    let own = config
+        .metainfo
+        .trackers
+        .first()
+        .and_then(|tier| tier.first())
+        .filter(|url| HostPort::of_url(url).is_some_and(|own| own.port == listener.port()));
+    if let (Role::Source, Some(own)) = (config.role, own) {
+        trackers
+            .iter_mut()
+            .for_each(|tier| tier.retain(|url| url != own));
+    }
+    trackers
+}
+
+/// What this peer says of itself to trackers.
+fn announced(config: &Config) -> Announce {
+    Announce {
+        infohash: config.metainfo.info.infohash(),
+        peer_id: config.peer_id,
+        port: config.listen_port,
+        uploaded: 0,
+        downloaded: 0,
+        left: u64::from(config.role != Role::Source),
+        numwant: NUMWANT,
+        event: None,
+        key: fastrand::u32(..),
+    }
+}
+
+/// Pieces of full length that fill the window's memory, and no more than the window holds.
+fn max_unpublished(config: &Config) -> usize {
+    let info = &config.metainfo.info;
+    let held = usize::try_from(info.lap().half()).unwrap_or(usize::MAX);
+    let fit = config.buffer_size / info.piece_length() as usize;
+    fit.min(held).max(MIN_UNPUBLISHED)
+}
+
+/// The address that the default route would use; no packet is sent. Nothing without a route.
+#[must_use]
+pub fn default_route_address() -> Option<IpAddr> {
+    // Addresses for documentation (RFC 5737, RFC 3849): routed like any, and nobody's.
+    let v4 = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+    let v6 = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1));
+    [v4, v6].into_iter().find_map(address_towards)
+}
+
+fn address_towards(far: IpAddr) -> Option<IpAddr> {
+    /// Any port will do (RFC 863 discard).
+    const PORT: u16 = 9;
+    let any = match far {
+        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    };
+    let socket = UdpSocket::bind(SocketAddr::new(any, 0)).ok()?;
+    socket.connect(SocketAddr::new(far, PORT)).ok()?;
+    let ip = socket.local_addr().ok()?.ip();
+    (!ip.is_unspecified() && !ip.is_loopback()).then_some(ip)
+}
+
+/// Fetches `url` (http or https), at most `limit` bytes, within `timeout`. Blocks.
+///
+/// # Errors
+/// In words: what failed and where.
+pub fn fetch(url: &str, limit: usize, timeout: Duration) -> Result<Vec<u8>, String> {
+    client::get(url, limit, timeout, Via::Environment)
+}

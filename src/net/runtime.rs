@@ -1,0 +1,235 @@
+// Copyright (C) 2026 The livetorrent authors
+//
+// This Source Code Form is subject to the terms of the Mozilla Public License, v2.0.
+// If a copy of the MPL was not distributed with this file, You can obtain one at
+// <https://mozilla.org/MPL/2.0/>.
+//
+// SPDX-License-Identifier: MPL-2.0
+
+//! Sockets, timers and an executor that can be stopped. The only file that names async-std.
+//!
+//! async-std's own executor never stops once it was started, so it never is: nothing here calls
+//! its `task::spawn`, `task::block_on`, `spawn_blocking`, `fs`, or resolves a name through it.
+//! Its sockets and timers run on any executor; ours lives as long as one driver.
+
+use std::{
+    future::Future,
+    io,
+    net::{SocketAddr, ToSocketAddrs},
+    sync::{Arc, Weak, mpsc},
+    thread,
+    time::{Duration, Instant},
+};
+
+use async_executor::Executor;
+use futures_lite::future;
+
+pub(super) use async_std::net::{TcpListener, TcpStream};
+
+/// Runs one main future and what it spawns, on one thread. When the main future is done, every
+/// task still there is dropped, and with it its socket.
+#[derive(Debug)]
+pub(super) struct Runtime {
+    done: mpsc::Receiver<()>,
+    thread: thread::JoinHandle<()>,
+}
+
+/// Spawns tasks. Keeps nothing alive: a task that holds the executor itself would keep that,
+/// all other tasks and their sockets for ever.
+#[derive(Debug, Clone)]
+pub(super) struct Spawner(Weak<Executor<'static>>);
+
+impl Runtime {
+    /// Starts a thread called `name` that runs `main`.
+    ///
+    /// # Errors
+    /// Where the system has no thread to give.
+    pub(super) fn start<F>(
+        name: &str,
+        main: impl FnOnce(Spawner) -> F + Send + 'static,
+    ) -> io::Result<Self>
+    where
+        F: Future<Output = ()>,
+    {
+        let (end, done) = mpsc::channel();
+        let thread = thread::Builder::new().name(name.into()).spawn(move || {
+            let _end: mpsc::Sender<()> = end;
+            let executor = Arc::new(Executor::new());
+            let main = main(Spawner(Arc::downgrade(&executor)));
+            future::block_on(executor.run(main));
+        })?;
+        Ok(Self { done, thread })
+    }
+
+    /// Waits until the main future is done and all tasks are dropped, at most `limit`; whether
+    /// it came to that.
+    pub(super) fn join(self, limit: Duration) -> bool {
+        // Nothing is ever sent: the thread drops its end last.
+        let ended = self.done.recv_timeout(limit) == Err(mpsc::RecvTimeoutError::Disconnected);
+        if ended {
+            // A panic of the thread was reported by the panic hook.
+            let _ = self.thread.join();
+        }
+        ended
+    }
+}
+
+impl Spawner {
+    /// Runs `task` beside the others. After the runtime has ended it is dropped instead.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        if let Some(executor) = self.0.upgrade() {
+            executor.spawn(task).detach();
+        }
+    }
+}
+
+/// Waits.
+pub(super) async fn sleep(time: Duration) {
+    async_std::task::sleep(time).await;
+}
+
+/// Waits until `moment`; for ever without one.
+pub(super) async fn sleep_until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep(moment.saturating_duration_since(Instant::now())).await,
+        None => future::pending().await,
+    }
+}
+
+/// What `task` brings within `limit`; drops it afterwards.
+pub(super) async fn timeout<T>(limit: Duration, task: impl Future<Output = T>) -> Option<T> {
+    async_std::future::timeout(limit, task).await.ok()
+}
+
+/// Opens a TCP connection within `limit`.
+///
+/// # Errors
+/// The socket's, or `TimedOut`.
+pub(super) async fn connect(address: SocketAddr, limit: Duration) -> io::Result<TcpStream> {
+    timeout(limit, TcpStream::connect(address))
+        .await
+        .unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
+}
+
+/// Runs something that blocks on a thread that may. Dropping the future abandons it.
+pub(super) async fn unblock<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    blocking::unblock(work).await
+}
+
+/// Runs something that blocks on a thread that may; nobody waits for it.
+pub(super) fn unblock_detached(work: impl FnOnce() + Send + 'static) {
+    blocking::unblock(work).detach();
+}
+
+/// Looks up a name, or reads an address, within `limit`.
+///
+/// # Errors
+/// The resolver's, or `TimedOut`.
+pub(super) async fn resolve(
+    host: String,
+    port: u16,
+    limit: Duration,
+) -> io::Result<Vec<SocketAddr>> {
+    let lookup = unblock(move || Ok((host.as_str(), port).to_socket_addrs()?.collect()));
+    timeout(limit, lookup)
+        .await
+        .unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use futures_lite::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    /// Long enough for a loaded machine, short enough to notice a hang.
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    #[cfg(target_os = "linux")]
+    fn open_files() -> usize {
+        std::fs::read_dir("/proc/self/fd").unwrap().count()
+    }
+
+    #[cfg(target_os = "linux")]
+    fn thread_names() -> Vec<String> {
+        std::fs::read_dir("/proc/self/task")
+            .unwrap()
+            .flatten()
+            .filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok())
+            .collect()
+    }
+
+    /// A runtime whose tasks hold a listener and a connection in mid-read when it ends.
+    fn one_cycle() {
+        let (ready, is_ready) = mpsc::channel();
+        let (stop, stopped) = async_channel::bounded::<()>(1);
+        let runtime = Runtime::start("test", move |spawner| async move {
+            let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0)))
+                .await
+                .unwrap();
+            let address = listener.local_addr().unwrap();
+            let inner = spawner.clone();
+            spawner.spawn(async move {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                inner.spawn(async move {
+                    stream.write_all(b"x").await.unwrap();
+                    let _ = stream.read(&mut [0]).await;
+                });
+                future::pending::<()>().await;
+            });
+            spawner.spawn(async move {
+                let mut stream = connect(address, LIMIT).await.unwrap();
+                stream.read_exact(&mut [0]).await.unwrap();
+                ready.send(()).unwrap();
+                let _ = stream.read(&mut [0]).await;
+            });
+            let _ = stopped.recv().await;
+        })
+        .unwrap();
+        is_ready.recv_timeout(LIMIT).unwrap();
+        drop(stop);
+        assert!(runtime.join(LIMIT));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_hundred_cycles_leave_no_file_open_and_no_global_runtime() {
+        one_cycle();
+        let before = open_files();
+        for _ in 0..100 {
+            one_cycle();
+        }
+        // Other tests of the same process have sockets of their own.
+        let after = open_files();
+        assert!(after < before + 50, "{before} files before, {after} after");
+        let names = thread_names();
+        assert!(
+            !names.iter().any(|name| name.starts_with("async-std")),
+            "{names:?}"
+        );
+    }
+
+    #[test]
+    fn a_spawner_of_an_ended_runtime_drops_the_task() {
+        let (give, got) = mpsc::channel();
+        let runtime = Runtime::start("test", move |spawner| async move {
+            give.send(spawner).unwrap();
+        })
+        .unwrap();
+        let spawner = got.recv_timeout(LIMIT).unwrap();
+        assert!(runtime.join(LIMIT));
+        let (flag, dropped) = mpsc::channel::<()>();
+        spawner.spawn(async move {
+            let _flag = flag;
+        });
+        assert!(dropped.recv_timeout(LIMIT).is_err());
+    }
+
+    #[test]
+    fn a_resolver_reads_addresses_and_names() {
+        let found = future::block_on(resolve("127.0.0.1".into(), 7, LIMIT)).unwrap();
+        assert_eq!(found, [SocketAddr::from(([127, 0, 0, 1], 7))]);
+        let found = future::block_on(resolve("localhost".into(), 7, LIMIT)).unwrap();
+        assert!(found.iter().all(|address| address.ip().is_loopback()) && !found.is_empty());
+    }
+}
