@@ -24,6 +24,8 @@
 //!
 //! Imports go one way: elements → `common` → `net` → `proto`, elements → `mpegts`.
 
+mod common;
+pub mod livetorrentsink;
 pub mod mpegts;
 pub mod net;
 pub mod proto;

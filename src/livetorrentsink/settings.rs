@@ -1,0 +1,186 @@
+// Copyright (C) 2026 The livetorrent authors
+//
+// This Source Code Form is subject to the terms of the Mozilla Public License, v2.0.
+// If a copy of the MPL was not distributed with this file, You can obtain one at
+// <https://mozilla.org/MPL/2.0/>.
+//
+// SPDX-License-Identifier: MPL-2.0
+
+//! What the user sets.
+
+use std::{path::PathBuf, time::Duration};
+
+use gst::prelude::*;
+
+use crate::{
+    common::{
+        properties::{PeerSettings, nanoseconds, value_of},
+        split_list,
+    },
+    proto::{lap::Lap, metainfo::lap_for},
+};
+
+/// The writable properties.
+#[derive(Debug, Clone)]
+pub(super) struct Settings {
+    /// Where the `.tstream` goes; none: `<name>.tstream`.
+    pub(super) location: Option<String>,
+    /// Largest piece (bytes).
+    pub(super) piece_size: u32,
+    /// Nominal bitrate (bits per second).
+    pub(super) bitrate: u64,
+    pub(super) duration: gst::ClockTime,
+    pub(super) flush_time: gst::ClockTime,
+    /// Host of the announce URL; none: found out.
+    pub(super) public_address: Option<String>,
+    pub(super) trackers: String,
+    pub(super) drain_timeout: gst::ClockTime,
+    /// As on the source.
+    pub(super) peer: PeerSettings,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            location: None,
+            piece_size: 16_384,
+            bitrate: 4_000_000,
+            duration: gst::ClockTime::from_seconds(600),
+            flush_time: gst::ClockTime::from_mseconds(100),
+            public_address: None,
+            trackers: String::new(),
+            drain_timeout: gst::ClockTime::from_seconds(2),
+            peer: PeerSettings::with_port(7764),
+        }
+    }
+}
+
+impl Settings {
+    /// Every property of the element; `stats`, which is no setting, comes with them.
+    pub(super) fn properties() -> Vec<glib::ParamSpec> {
+        let default = Self::default();
+        let mut properties = vec![
+            glib::ParamSpecString::builder("location")
+                .nick("Location")
+                .blurb("Where the .tstream goes (default: the element's name and .tstream); key and restart file stand beside it")
+                .mutable_ready()
+                .build(),
+            // PROTOCOL §1: 1 KiB … 1 MiB.
+            glib::ParamSpecUInt::builder("piece-size")
+                .nick("Piece Size")
+                .blurb("Largest piece (bytes)")
+                .minimum(1 << 10)
+                .maximum(1 << 20)
+                .default_value(default.piece_size)
+                .mutable_ready()
+                .build(),
+            glib::ParamSpecUInt64::builder("bitrate")
+                .nick("Bitrate")
+                .blurb("Nominal bitrate that sizes the lap; it never limits the stream (bits per second)")
+                .minimum(1)
+                .default_value(default.bitrate)
+                .mutable_ready()
+                .build(),
+            nanoseconds(
+                "duration",
+                "Duration",
+                "Length of a lap at the nominal bitrate, half of which can be kept for viewers (nanoseconds)",
+                gst::ClockTime::from_seconds(1)..=gst::ClockTime::from_seconds(30 * 24 * 3600),
+                default.duration,
+            ),
+            nanoseconds(
+                "flush-time",
+                "Flush Time",
+                "A piece open for longer than this is closed (nanoseconds)",
+                // PROTOCOL §2: something of the source is seen every second.
+                gst::ClockTime::from_mseconds(1)..=gst::ClockTime::SECOND,
+                default.flush_time,
+            ),
+            glib::ParamSpecString::builder("public-address")
+                .nick("Public Address")
+                .blurb("Host in the announce URL (default: the address of the default route)")
+                .mutable_ready()
+                .build(),
+            glib::ParamSpecString::builder("trackers")
+                .nick("Trackers")
+                .blurb("Further announce URLs, comma-separated (http, https, udp)")
+                .default_value(Some(default.trackers.as_str()))
+                .mutable_ready()
+                .build(),
+            glib::ParamSpecUInt64::builder("drain-timeout")
+                .nick("Drain Timeout")
+                .blurb("How long to wait at EOS until viewers hold the end (nanoseconds)")
+                .maximum(gst::ClockTime::MAX.nseconds())
+                .default_value(default.drain_timeout.nseconds())
+                .mutable_playing()
+                .build(),
+            glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
+                .nick("Statistics")
+                .blurb("Figures of this run: bytes, pieces, peers")
+                .read_only()
+                .build(),
+        ];
+        properties.extend(default.peer.properties());
+        properties
+    }
+
+    /// Takes a property's new value; `false`: there is none of this name.
+    pub(super) fn set(&mut self, name: &str, value: &glib::Value) -> bool {
+        match name {
+            "location" => self.location = value_of(value),
+            "piece-size" => self.piece_size = value_of(value),
+            "bitrate" => self.bitrate = value_of(value),
+            "duration" => self.duration = gst::ClockTime::from_nseconds(value_of(value)),
+            "flush-time" => self.flush_time = gst::ClockTime::from_nseconds(value_of(value)),
+            "public-address" => self.public_address = value_of(value),
+            "trackers" => self.trackers = value_of::<Option<String>>(value).unwrap_or_default(),
+            "drain-timeout" => self.drain_timeout = gst::ClockTime::from_nseconds(value_of(value)),
+            _ => return self.peer.set(name, value),
+        }
+        true
+    }
+
+    /// A property's value; none: there is none of this name.
+    pub(super) fn get(&self, name: &str) -> Option<glib::Value> {
+        Some(match name {
+            "location" => self.location.to_value(),
+            "piece-size" => self.piece_size.to_value(),
+            "bitrate" => self.bitrate.to_value(),
+            "duration" => self.duration.nseconds().to_value(),
+            "flush-time" => self.flush_time.nseconds().to_value(),
+            "public-address" => self.public_address.to_value(),
+            "trackers" => self.trackers.to_value(),
+            "drain-timeout" => self.drain_timeout.nseconds().to_value(),
+            _ => return self.peer.get(name),
+        })
+    }
+
+    /// Where the `.tstream` of the element called `name` goes.
+    pub(super) fn location(&self, name: &str) -> PathBuf {
+        match &self.location {
+            Some(location) if !location.is_empty() => location.into(),
+            _ => format!("{name}.tstream").into(),
+        }
+    }
+
+    /// The lap that bitrate, duration, piece size and flush time make.
+    pub(super) fn lap(&self) -> Lap {
+        let duration = self.duration.into();
+        lap_for(self.bitrate, duration, self.piece_size, self.flush_time())
+    }
+
+    /// How long a piece may be open.
+    pub(super) fn flush_time(&self) -> Duration {
+        self.flush_time.into()
+    }
+
+    /// How long to wait for viewers at EOS.
+    pub(super) fn drain_timeout(&self) -> Duration {
+        self.drain_timeout.into()
+    }
+
+    /// Announce URLs beside the source's own.
+    pub(super) fn trackers(&self) -> Vec<String> {
+        split_list(&self.trackers).map(str::to_owned).collect()
+    }
+}
