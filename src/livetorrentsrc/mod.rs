@@ -1,0 +1,102 @@
+// Copyright (C) 2026 The livetorrent authors
+//
+// This Source Code Form is subject to the terms of the Mozilla Public License, v2.0.
+// If a copy of the MPL was not distributed with this file, You can obtain one at
+// <https://mozilla.org/MPL/2.0/>.
+//
+// SPDX-License-Identifier: MPL-2.0
+
+//! The viewer's element.
+
+/**
+ * SECTION:element-livetorrentsrc
+ *
+ * `livetorrentsrc` plays a live broadcast that `livetorrentsink` made: it reads the broadcast's
+ * `.tstream` file, finds other viewers and the source, fetches the signed pieces from them,
+ * passes them on to others and hands the verified byte stream downstream, `latency` behind the
+ * source.
+ *
+ * The output is the source's byte stream in order, from a point on where a decoder can start.
+ * Where pieces missed their time they are skipped and the next buffer is marked DISCONT.
+ * What goes wrong in the swarm is never an error by itself: the element waits, says so with
+ * `livetorrent-stalled` and `livetorrent-source-away` messages and in the `status` property, and
+ * goes on when bytes come again, unless `timeout` is set.
+ *
+ * ## Example pipelines
+ *
+ * |[
+ * gst-launch-1.0 livetorrentsrc location=foo.tstream ! decodebin ! autovideosink
+ * ]| Watch a broadcast.
+ *
+ * |[
+ * gst-launch-1.0 -e livetorrentsrc location=http://192.0.2.1:7764/foo.tstream ! filesink location=foo.ts
+ * ]| Record a broadcast whose file its source hands out.
+ *
+ * |[
+ * gst-play-1.0 livetorrent:///home/me/foo.tstream
+ * ]| The same through the URI handler.
+ */
+mod imp;
+mod location;
+mod run;
+mod settings;
+mod stream;
+
+use gst::prelude::*;
+
+use crate::proto::swarm;
+
+/// How a viewer stands (the `status` property).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
+#[repr(u32)]
+#[enum_type(name = "GstLiveTorrentSrcStatus")]
+pub enum LiveTorrentSrcStatus {
+    /// No peer yet.
+    #[default]
+    #[enum_value(name = "No peer yet", nick = "connecting")]
+    Connecting,
+    /// Peers, but nothing to start from yet.
+    #[enum_value(name = "Peers, but nothing to start from yet", nick = "joining")]
+    Joining,
+    /// Bytes flow.
+    #[enum_value(name = "Bytes flow", nick = "playing")]
+    Playing,
+    /// The next piece is late everywhere.
+    #[enum_value(name = "The next piece is late everywhere", nick = "stalled")]
+    Stalled,
+    /// Nobody has anything new from the source.
+    #[enum_value(name = "Nobody has anything new from the source", nick = "source-away")]
+    SourceAway,
+    /// The broadcast ended and everything was delivered.
+    #[enum_value(name = "The broadcast ended", nick = "ended")]
+    Ended,
+}
+
+impl From<swarm::Status> for LiveTorrentSrcStatus {
+    fn from(status: swarm::Status) -> Self {
+        match status {
+            swarm::Status::Connecting => Self::Connecting,
+            swarm::Status::Joining => Self::Joining,
+            swarm::Status::Playing => Self::Playing,
+            swarm::Status::Stalled => Self::Stalled,
+            swarm::Status::SourceAway => Self::SourceAway,
+            swarm::Status::Ended => Self::Ended,
+        }
+    }
+}
+
+glib::wrapper! {
+    /// Watches a broadcast.
+    pub struct LiveTorrentSrc(ObjectSubclass<imp::LiveTorrentSrc>)
+        @extends gst_base::PushSrc, gst_base::BaseSrc, gst::Element, gst::Object,
+        @implements gst::URIHandler;
+}
+
+pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+    gst::Element::register(
+        Some(plugin),
+        "livetorrentsrc",
+        gst::Rank::PRIMARY,
+        LiveTorrentSrc::static_type(),
+    )
+}
