@@ -1,0 +1,19 @@
+// Copyright (C) 2026 The livetorrent authors
+//
+// This Source Code Form is subject to the terms of the Mozilla Public License, v2.0.
+// If a copy of the MPL was not distributed with this file, You can obtain one at
+// <https://mozilla.org/MPL/2.0/>.
+//
+// SPDX-License-Identifier: MPL-2.0
+
+//! The two elements as users have them: real pipelines, real encoders, real sockets on loopback, and
+//! where it says so real processes of `gst-launch-1.0`.
+
+mod bad_input;
+mod broadcast;
+mod hostile;
+mod pause;
+mod restart;
+mod shutdown;
+mod support;
+mod wrap;

@@ -1,0 +1,263 @@
+// Copyright (C) 2026 The livetorrent authors
+//
+// This Source Code Form is subject to the terms of the Mozilla Public License, v2.0.
+// If a copy of the MPL was not distributed with this file, You can obtain one at
+// <https://mozilla.org/MPL/2.0/>.
+//
+// SPDX-License-Identifier: MPL-2.0
+
+//! A peer that the test plays itself, honest or not: PROTOCOL §4 to §6 over a plain socket, without
+//! the crate's own wire.
+
+use std::{
+    io::{self, Read, Write},
+    net::{Ipv4Addr, TcpStream},
+    time::Duration,
+};
+
+use gstlivetorrent::proto::{
+    lap::{Lap, Sequence},
+    metainfo::Infohash,
+    piece::{HEADER_LEN, PROOF_LEN},
+};
+
+use super::PATIENCE;
+
+/// Message ids of BEP 3, 6 and 10.
+pub(crate) mod id {
+    pub(crate) const CHOKE: u8 = 0;
+    pub(crate) const UNCHOKE: u8 = 1;
+    pub(crate) const INTERESTED: u8 = 2;
+    pub(crate) const BITFIELD: u8 = 5;
+    pub(crate) const REQUEST: u8 = 6;
+    pub(crate) const PIECE: u8 = 7;
+    pub(crate) const HAVE_NONE: u8 = 15;
+    pub(crate) const REJECT: u8 = 16;
+    pub(crate) const EXTENDED: u8 = 20;
+}
+
+/// Largest part of a piece in one message.
+const BLOCK: usize = 16 * 1024;
+
+/// What a peer shows of its pieces.
+#[derive(Debug, Clone)]
+pub(crate) struct Shown {
+    pub(crate) tip: [u8; PROOF_LEN],
+    pub(crate) floor: Sequence,
+    pub(crate) random_access: Sequence,
+    /// Sequences that it says it holds.
+    pub(crate) held: Vec<Sequence>,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    socket: TcpStream,
+    lap: Lap,
+    /// What the far end showed last in `tstream_live`: the tip's proof and the floor.
+    pub(crate) tip: Option<[u8; PROOF_LEN]>,
+    pub(crate) floor: Option<Sequence>,
+    choked: bool,
+}
+
+impl Peer {
+    /// Connects to a port of this machine and shakes hands as `peer_id`.
+    pub(crate) fn connect(
+        port: u16,
+        infohash: Infohash,
+        peer_id: [u8; 20],
+        lap: Lap,
+    ) -> io::Result<Self> {
+        let mut socket = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+        socket.set_nodelay(true)?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        socket.set_write_timeout(Some(PATIENCE))?;
+        let mut ours = Vec::with_capacity(68);
+        ours.extend_from_slice(b"\x13BitTorrent protocol");
+        ours.extend_from_slice(&[0, 0, 0, 0, 0, 0x10, 0, 0x04]);
+        ours.extend_from_slice(&infohash.0);
+        ours.extend_from_slice(&peer_id);
+        socket.write_all(&ours)?;
+        let mut theirs = [0; 68];
+        socket.read_exact(&mut theirs)?;
+        if theirs[..20] != ours[..20] || theirs[28..48] != infohash.0 {
+            return Err(io::Error::other("another protocol or stream"));
+        }
+        Ok(Self {
+            socket,
+            lap,
+            tip: None,
+            floor: None,
+            choked: true,
+        })
+    }
+
+    /// Sends the extended handshake and the bitfield: nothing held, or what is shown.
+    pub(crate) fn greet(&mut self, shown: Option<&Shown>) -> io::Result<()> {
+        let mut live = Vec::new();
+        if let Some(shown) = shown {
+            live.extend_from_slice(
+                format!(
+                    "5:floori{}e4:hopsi1e2:rai{}e3:tip128:",
+                    shown.floor, shown.random_access
+                )
+                .as_bytes(),
+            );
+            live.extend_from_slice(&shown.tip);
+        }
+        let mut payload = vec![0];
+        payload.extend_from_slice(b"d4:lived");
+        payload.extend_from_slice(&live);
+        payload.extend_from_slice(
+            b"e1:md9:Tr_G2G_v2i2e12:tstream_livei3e6:ut_pexi1ee1:pi0e4:reqqi256e1:v4:teste",
+        );
+        self.send(id::EXTENDED, &payload)?;
+        match shown {
+            None => self.send(id::HAVE_NONE, &[]),
+            Some(shown) => {
+                let mut bits = vec![0; self.lap.npieces().div_ceil(8) as usize];
+                for sequence in &shown.held {
+                    let index = self.lap.index(*sequence) as usize;
+                    bits[index / 8] |= 0x80 >> (index % 8);
+                }
+                self.send(id::BITFIELD, &bits)
+            }
+        }
+    }
+
+    /// Sends one message.
+    pub(crate) fn send(&mut self, id: u8, payload: &[u8]) -> io::Result<()> {
+        let mut message = u32::try_from(payload.len() + 1)
+            .unwrap()
+            .to_be_bytes()
+            .to_vec();
+        message.push(id);
+        message.extend_from_slice(payload);
+        self.socket.write_all(&message)
+    }
+
+    /// The next message: its id and payload. Keep-alives are left out, tips taken notice of.
+    pub(crate) fn receive(&mut self) -> io::Result<(u8, Vec<u8>)> {
+        loop {
+            let mut length = [0; 4];
+            self.socket.read_exact(&mut length)?;
+            let length = u32::from_be_bytes(length) as usize;
+            if length == 0 {
+                continue;
+            }
+            let mut message = vec![0; length];
+            self.socket.read_exact(&mut message)?;
+            let payload = message.split_off(1);
+            match message[0] {
+                id::CHOKE => self.choked = true,
+                id::UNCHOKE => self.choked = false,
+                id::EXTENDED => self.notice(&payload),
+                _ => {}
+            }
+            return Ok((message[0], payload));
+        }
+    }
+
+    fn notice(&mut self, payload: &[u8]) {
+        let after = |key: &[u8]| {
+            let at = payload
+                .windows(key.len())
+                .position(|window| window == key)?;
+            Some(&payload[at + key.len()..])
+        };
+        if let Some(rest) = after(b"3:tip128:") {
+            self.tip = rest.first_chunk().copied();
+        }
+        if let Some(rest) = after(b"5:floori") {
+            let digits = rest.iter().position(|byte| *byte == b'e').unwrap();
+            self.floor = std::str::from_utf8(&rest[..digits]).unwrap().parse().ok();
+        }
+    }
+
+    /// Receives until the far end has shown its tip; the tip's sequence.
+    pub(crate) fn wait_for_tip(&mut self) -> io::Result<Sequence> {
+        loop {
+            if let Some(tip) = &self.tip {
+                return Ok(u64::from_be_bytes(*tip.first_chunk().unwrap()));
+            }
+            self.receive()?;
+        }
+    }
+
+    /// Receives until the far end gives.
+    pub(crate) fn wait_for_unchoke(&mut self) -> io::Result<()> {
+        while self.choked {
+            self.receive()?;
+        }
+        Ok(())
+    }
+
+    /// Asks for a whole piece and waits for it.
+    pub(crate) fn fetch(&mut self, sequence: Sequence, piece_length: u32) -> io::Result<Vec<u8>> {
+        self.wait_for_unchoke()?;
+        let index = self.lap.index(sequence);
+        self.send(id::REQUEST, &block(index, 0, piece_length))?;
+        let mut piece = Vec::new();
+        loop {
+            let (id, payload) = self.receive()?;
+            if payload.get(..4) != Some(&index.to_be_bytes()[..]) {
+                continue;
+            }
+            match id {
+                id::PIECE => piece.extend_from_slice(&payload[8..]),
+                id::REJECT => return Err(io::Error::other(format!("{sequence} rejected"))),
+                _ => continue,
+            }
+            let content = piece[24..28].try_into().unwrap();
+            if piece.len() == HEADER_LEN + u32::from_be_bytes(content) as usize {
+                return Ok(piece);
+            }
+        }
+    }
+
+    /// Waits for a request; its index.
+    pub(crate) fn wait_for_request(&mut self) -> io::Result<u32> {
+        loop {
+            let (id, payload) = self.receive()?;
+            if id == id::REQUEST {
+                return Ok(u32::from_be_bytes(*payload.first_chunk().unwrap()));
+            }
+        }
+    }
+
+    /// Answers a request for `index` with these bytes.
+    pub(crate) fn answer(&mut self, index: u32, piece: &[u8]) -> io::Result<()> {
+        for (number, part) in piece.chunks(BLOCK).enumerate() {
+            let mut payload = index.to_be_bytes().to_vec();
+            payload.extend_from_slice(&u32::try_from(number * BLOCK).unwrap().to_be_bytes());
+            payload.extend_from_slice(part);
+            self.send(id::PIECE, &payload)?;
+        }
+        Ok(())
+    }
+
+    /// Reads until the far end hangs up, at most so long; whether it did.
+    pub(crate) fn is_hung_up_within(&mut self, patience: Duration) -> bool {
+        self.socket.set_read_timeout(Some(patience)).unwrap();
+        loop {
+            match self.receive() {
+                Ok(_) => {}
+                Err(error) => {
+                    return !matches!(
+                        error.kind(),
+                        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// The three fields of REQUEST, CANCEL and REJECT.
+fn block(index: u32, begin: u32, length: u32) -> [u8; 12] {
+    let mut fields = [0; 12];
+    fields[..4].copy_from_slice(&index.to_be_bytes());
+    fields[4..8].copy_from_slice(&begin.to_be_bytes());
+    fields[8..].copy_from_slice(&length.to_be_bytes());
+    fields
+}

@@ -1,0 +1,227 @@
+// Copyright (C) 2026 The livetorrent authors
+//
+// This Source Code Form is subject to the terms of the Mozilla Public License, v2.0.
+// If a copy of the MPL was not distributed with this file, You can obtain one at
+// <https://mozilla.org/MPL/2.0/>.
+//
+// SPDX-License-Identifier: MPL-2.0
+
+//! Children that run `gst-launch-1.0`.
+
+use std::{
+    ffi::OsStr,
+    fs,
+    io::{BufRead, BufReader, Read},
+    path::PathBuf,
+    process::{Child, ChildStdin, Command, ExitStatus, Stdio},
+    sync::{Arc, Condvar, Mutex},
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::PATIENCE;
+
+/// The lines that a child has printed so far.
+#[derive(Debug, Default)]
+struct Output {
+    state: Mutex<OutputState>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct OutputState {
+    out: Vec<String>,
+    err: Vec<String>,
+    open: usize,
+}
+
+/// A child; dropped, it is killed by its id and what it said is shown when the test failed.
+#[derive(Debug)]
+pub(crate) struct Launch {
+    child: Child,
+    output: Arc<Output>,
+    name: String,
+}
+
+/// The plugin under test: cargo puts it beside the test's own executable.
+pub(crate) fn plugin_file() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let folder = test.parent().unwrap();
+    [folder.to_owned(), folder.parent().unwrap().to_owned()]
+        .into_iter()
+        .map(|folder| folder.join("libgstlivetorrent.so"))
+        .find(|file| file.exists())
+        .unwrap_or_else(|| panic!("no libgstlivetorrent.so near {}", test.display()))
+}
+
+/// A folder with nothing but the plugin in it, so that GStreamer scans no build folder.
+fn plugin_folder() -> PathBuf {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("plugin");
+    fs::create_dir_all(&folder).unwrap();
+    let link = folder.join("libgstlivetorrent.so");
+    let plugin = plugin_file();
+    if fs::read_link(&link).ok().as_ref() != Some(&plugin) {
+        // Tests run side by side: replace in one step.
+        let fresh = folder.join(format!("{}.new", std::process::id()));
+        let _ = fs::remove_file(&fresh);
+        std::os::unix::fs::symlink(&plugin, &fresh).unwrap();
+        fs::rename(&fresh, &link).unwrap();
+    }
+    folder
+}
+
+impl Launch {
+    /// Starts `gst-launch-1.0 -m` with a pipeline of words; the plugin and nothing of the user's
+    /// settings is what it sees. Its standard input is what [`Self::feed`] gives.
+    pub(crate) fn new(pipeline: &[impl AsRef<OsStr>]) -> Self {
+        let tmp = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+        let mut child = Command::new("gst-launch-1.0")
+            .arg("-m")
+            .args(pipeline)
+            .env("GST_PLUGIN_PATH", plugin_folder())
+            .env("GST_REGISTRY", tmp.join("registry.bin"))
+            .env("G_DEBUG", "fatal-warnings")
+            .env("LC_ALL", "C")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("gst-launch-1.0 is installed by pipelines/setup.sh");
+        let output = Arc::new(Output::default());
+        output.state.lock().unwrap().open = 2;
+        let out = child.stdout.take().unwrap();
+        let err = child.stderr.take().unwrap();
+        collect(out, Arc::clone(&output), |state, line| state.out.push(line));
+        collect(err, Arc::clone(&output), |state, line| state.err.push(line));
+        let words: Vec<String> = pipeline
+            .iter()
+            .map(|word| word.as_ref().to_string_lossy().into_owned())
+            .collect();
+        Self {
+            child,
+            output,
+            name: words.join(" "),
+        }
+    }
+
+    /// The child's standard input: closing it is the end of a stream from `fdsrc`.
+    pub(crate) fn feed(&mut self) -> ChildStdin {
+        self.child.stdin.take().expect("fed once")
+    }
+
+    /// Waits for a line on standard output that `wanted` makes something of.
+    pub(crate) fn wait_for<T>(&self, what: &str, wanted: impl Fn(&str) -> Option<T>) -> T {
+        let deadline = Instant::now() + PATIENCE;
+        let mut state = self.output.state.lock().unwrap();
+        let mut seen = 0;
+        loop {
+            if let Some(found) = state.out[seen..].iter().find_map(|line| wanted(line)) {
+                return found;
+            }
+            seen = state.out.len();
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(
+                state.open > 0 && !left.is_zero(),
+                "no {what} from {}",
+                self.name
+            );
+            state = self.output.changed.wait_timeout(state, left).unwrap().0;
+        }
+    }
+
+    /// Waits for the element message `name`; its text.
+    pub(crate) fn wait_for_message(&self, name: &str) -> String {
+        self.wait_for(name, |line| line.contains(name).then(|| line.to_owned()))
+    }
+
+    /// Waits until the element listens; its port.
+    pub(crate) fn port(&self) -> u16 {
+        let ready = self.wait_for_message("livetorrent-ready");
+        let (_, after) = ready.split_once("port=(").expect("ready tells the port");
+        let (_, number) = after.split_once(')').unwrap();
+        let digits = number
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(number.len());
+        number[..digits].parse().unwrap()
+    }
+
+    /// Sends SIGINT, as Ctrl-C does.
+    pub(crate) fn interrupt(&self) {
+        let status = Command::new("sh")
+            .args(["-c", &format!("kill -INT {}", self.child.id())])
+            .status()
+            .unwrap();
+        assert!(status.success());
+    }
+
+    /// Sends SIGKILL and waits for the end.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Waits for the child to end by itself.
+    pub(crate) fn wait_for_exit(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + PATIENCE;
+        // Both pipes close when it ends.
+        let mut state = self.output.state.lock().unwrap();
+        while state.open > 0 {
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "still running: {}", self.name);
+            state = self.output.changed.wait_timeout(state, left).unwrap().0;
+        }
+        drop(state);
+        self.child.wait().unwrap()
+    }
+
+    /// Lines of standard error that report an error.
+    pub(crate) fn errors(&self) -> Vec<String> {
+        let state = self.output.state.lock().unwrap();
+        state
+            .err
+            .iter()
+            .filter(|line| line.starts_with("ERROR: from element"))
+            .cloned()
+            .collect()
+    }
+
+    /// All that it said.
+    pub(crate) fn said(&self) -> String {
+        let state = self.output.state.lock().unwrap();
+        format!("{}\n{}", state.out.join("\n"), state.err.join("\n"))
+    }
+}
+
+impl Drop for Launch {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            eprintln!("--- {}\n{}\n---", self.name, self.said());
+        }
+    }
+}
+
+fn collect(
+    pipe: impl Read + Send + 'static,
+    output: Arc<Output>,
+    add: impl Fn(&mut OutputState, String) + Send + 'static,
+) {
+    thread::spawn(move || {
+        for line in BufReader::new(pipe).split(b'\n') {
+            let Ok(line) = line else { break };
+            let line = String::from_utf8_lossy(&line).into_owned();
+            add(&mut output.state.lock().unwrap(), line);
+            output.changed.notify_all();
+        }
+        output.state.lock().unwrap().open -= 1;
+        output.changed.notify_all();
+    });
+}
+
+/// How long `action` takes.
+pub(crate) fn timed(action: impl FnOnce()) -> Duration {
+    let start = Instant::now();
+    action();
+    start.elapsed()
+}
