@@ -1,0 +1,89 @@
+# shellcheck shell=bash
+# Copyright (C) 2026 The livetorrent authors
+#
+# This Source Code Form is subject to the terms of the Mozilla Public License, v2.0.
+# If a copy of the MPL was not distributed with this file, You can obtain one at
+# <https://mozilla.org/MPL/2.0/>.
+#
+# SPDX-License-Identifier: MPL-2.0
+
+# What the scripts share; sourced, never run.
+
+project=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# Where GStreamer finds the release build of the plugin.
+plugin_dir=${CARGO_TARGET_DIR:-$project/target}/release
+
+say() { printf '%s\n' "$*"; }
+
+# Prints why and leaves with status 1.
+die() {
+    printf '%s: %s\n' "${0##*/}" "$*" >&2
+    exit 1
+}
+
+# The leading comment of the calling script, between the licence and the first command.
+usage() {
+    awk 'NR > 1 && /^$/ { block++ } block == 1 && /^#/ { sub(/^# ?/, ""); print } block > 1 { exit }' "$0"
+}
+
+# Takes `usage_error OPTION`, the last case of every option loop.
+usage_error() { die "what is '$1'? See ${0##*/} --help"; }
+
+# Whether $1 is a whole number, at least $2 (default 1).
+is_number() { [[ $1 =~ ^[0-9]{1,9}$ ]] && ((10#$1 >= ${2:-1})); }
+
+# Sets up where something is missing and lets GStreamer find the plugin.
+use_plugin() {
+    "$project/pipelines/setup.sh"
+    export GST_PLUGIN_PATH="$plugin_dir${GST_PLUGIN_PATH:+:$GST_PLUGIN_PATH}"
+}
+
+# The first AAC encoder that is there, as a piece of pipeline.
+aac_encoder() {
+    local encoder
+    for encoder in voaacenc avenc_aac fdkaacenc; do
+        if gst-inspect-1.0 --exists "$encoder"; then
+            say "$encoder"
+            return
+        fi
+    done
+    die "GStreamer has no AAC encoder here; ./pipelines/setup.sh installs one"
+}
+
+# The test picture with sound as a transport stream of $1 bit/s video: live, one random access
+# point a second.
+test_picture() {
+    say "videotestsrc is-live=true pattern=smpte" \
+        "! video/x-raw,width=640,height=360,framerate=25/1" \
+        "! x264enc tune=zerolatency speed-preset=superfast bitrate=$(($1 / 1000)) key-int-max=25" \
+        "! video/x-h264,profile=main ! queue ! mux." \
+        "audiotestsrc is-live=true wave=ticks ! audio/x-raw,rate=48000,channels=2" \
+        "! $(aac_encoder) ! aacparse ! queue ! mux." \
+        "mpegtsmux name=mux"
+}
+
+# The element's properties that options fill.
+sink=()
+src=()
+
+# sink_option OPTION VALUE
+sink_option() {
+    [[ -n $2 ]] || die "$1 needs a value"
+    if [[ $1 == --port ]] && ! { is_number "$2" 0 && (($2 < 65536)); }; then
+        die "--port needs a number below 65536"
+    fi
+    sink+=("${1#--}=$2")
+}
+
+# src_option OPTION VALUE
+src_option() {
+    [[ -n $2 ]] || die "$1 needs a value"
+    [[ $1 != --latency ]] || is_number "$2" 0 || die "--latency needs a number"
+    src+=("${1#--}=$2")
+}
+
+# src_location FILE|URI: a file must be there, a URI is the element's to judge.
+src_location() {
+    [[ $1 == *:* || -r $1 ]] || die "cannot read $1"
+    src+=(location="$1")
+}
