@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# Copyright (C) 2026 The livetorrent authors
+#
+# This Source Code Form is subject to the terms of the Mozilla Public License, v2.0.
+# If a copy of the MPL was not distributed with this file, You can obtain one at
+# <https://mozilla.org/MPL/2.0/>.
+#
+# SPDX-License-Identifier: MPL-2.0
+
+# Sets up what is missing, then checks everything: scripts, format, lints, licences, docs, a short
+# demo, and at the end every test. Status 0 when all of it is well; the last lines are the test runner's own.
+#
+# usage: run.sh [--help]
+
+set -euo pipefail
+# shellcheck source=pipelines/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../pipelines/lib.sh"
+
+case ${1-} in
+    '') ;;
+    -h | --help) usage; exit ;;
+    *) usage_error "$1" ;;
+esac
+
+step() { say "== $*"; }
+
+cd "$project"
+step set-up
+pipelines/setup.sh --check --with shellcheck --with openssl
+# rustup may have put cargo where this shell does not look yet.
+PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
+# A warning or a failed assertion of GLib ends the process that it is about.
+export G_DEBUG=fatal-warnings
+
+step shell
+shellcheck --external-sources pipelines/*.sh tests/*.sh .ci/run
+
+step format
+cargo fmt --all --check
+
+step lints
+cargo clippy --locked --all-targets --quiet -- --deny warnings
+
+step "licences and dependencies"
+if command -v cargo-deny >/dev/null; then
+    # Advisories need a database from the network; the others do not.
+    cargo deny --offline --log-level error check licenses bans sources
+else
+    say "skipped: cargo-deny is not installed (cargo install --locked cargo-deny)"
+fi
+
+step docs
+RUSTDOCFLAGS='--deny warnings' cargo doc --locked --no-deps --quiet
+cargo test --locked --doc --quiet
+
+step "scripts at work"
+for script in pipelines/*.sh; do
+    [[ $script == */lib.sh ]] || "$script" --help >/dev/null
+done
+pipelines/demo.sh --seconds 8
+
+step tests
+if command -v cargo-nextest >/dev/null; then
+    exec cargo nextest run --locked </dev/null
+else
+    exec cargo test --locked --lib --bins --tests </dev/null
+fi
