@@ -15,8 +15,8 @@
 #   --seconds N   how long each measurement takes (default 20)
 
 set -euo pipefail
-# shellcheck source=pipelines/lib.sh
-source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+# shellcheck source=pipelines/lib.bash
+source "$(dirname "${BASH_SOURCE[0]}")/lib.bash"
 
 seconds=20
 while (($#)); do

@@ -17,8 +17,8 @@
 #   --public-address HOST   the host that viewers reach (default: this machine's own address)
 
 set -euo pipefail
-# shellcheck source=pipelines/lib.sh
-source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+# shellcheck source=pipelines/lib.bash
+source "$(dirname "${BASH_SOURCE[0]}")/lib.bash"
 
 name=
 file=

@@ -18,8 +18,8 @@
 #   --bitrate BITS          of the picture, per second (default 2000000)
 
 set -euo pipefail
-# shellcheck source=pipelines/lib.sh
-source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+# shellcheck source=pipelines/lib.bash
+source "$(dirname "${BASH_SOURCE[0]}")/lib.bash"
 
 name="test"
 bitrate=2000000

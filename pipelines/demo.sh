@@ -20,8 +20,8 @@
 #   --display        show the second viewer's picture in a window
 
 set -euo pipefail
-# shellcheck source=pipelines/lib.sh
-source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+# shellcheck source=pipelines/lib.bash
+source "$(dirname "${BASH_SOURCE[0]}")/lib.bash"
 
 seconds=20
 bitrate=2000000

@@ -18,8 +18,8 @@
 #   --peers HOST:PORT,...    peers to try beside those the tracker names
 
 set -euo pipefail
-# shellcheck source=pipelines/lib.sh
-source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+# shellcheck source=pipelines/lib.bash
+source "$(dirname "${BASH_SOURCE[0]}")/lib.bash"
 
 seconds=
 location=

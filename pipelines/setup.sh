@@ -17,8 +17,8 @@
 #   --with PACKAGE   install this package too
 
 set -euo pipefail
-# shellcheck source=pipelines/lib.sh
-source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+# shellcheck source=pipelines/lib.bash
+source "$(dirname "${BASH_SOURCE[0]}")/lib.bash"
 
 packages=(
     # to build
