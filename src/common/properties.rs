@@ -64,6 +64,8 @@ impl PeerSettings {
             max_peers: to_usize(self.max_peers.into()),
             max_uploads: to_usize(self.max_uploads.into()),
             upload_enabled,
+            upload_budget: 0.0,
+            max_upload_rate: 0,
             buffer_size: to_usize(self.buffer_size),
             seed: fastrand::u64(..),
         }

@@ -64,6 +64,8 @@ impl Stream {
                 max_peers: 50,
                 max_uploads: 7,
                 upload_enabled: true,
+                upload_budget: 0.0,
+                max_upload_rate: 0,
                 buffer_size: 16 << 20,
                 seed: fastrand::u64(..),
             },

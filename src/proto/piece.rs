@@ -312,6 +312,21 @@ impl Proof {
     }
 }
 
+/// Tells what the source signed from everything else.
+pub trait Verify: std::fmt::Debug + Send {
+    /// The piece that `bytes` are.
+    ///
+    /// # Errors
+    /// [`PieceError`] where lengths or signature are wrong.
+    fn piece(&self, bytes: Bytes) -> Result<Piece, PieceError>;
+
+    /// The proof that `bytes` are.
+    ///
+    /// # Errors
+    /// [`PieceError`] where lengths or signature are wrong.
+    fn proof(&self, bytes: &[u8; PROOF_LEN]) -> Result<Proof, PieceError>;
+}
+
 /// Checks pieces and proofs of one stream.
 #[derive(Debug, Clone)]
 pub struct Verifier {
@@ -330,12 +345,10 @@ impl Verifier {
             piece_length,
         }
     }
+}
 
-    /// The piece that `bytes` are.
-    ///
-    /// # Errors
-    /// [`PieceError`] where lengths or signature are wrong.
-    pub fn piece(&self, bytes: Bytes) -> Result<Piece, PieceError> {
+impl Verify for Verifier {
+    fn piece(&self, bytes: Bytes) -> Result<Piece, PieceError> {
         let header = Header::peek(&bytes, self.piece_length)?;
         if bytes.len() != header.piece_len() {
             return Err(PieceError::Length(bytes.len()));
@@ -350,11 +363,7 @@ impl Verifier {
         })
     }
 
-    /// The proof that `bytes` are.
-    ///
-    /// # Errors
-    /// [`PieceError`] where lengths or signature are wrong.
-    pub fn proof(&self, bytes: &[u8; PROOF_LEN]) -> Result<Proof, PieceError> {
+    fn proof(&self, bytes: &[u8; PROOF_LEN]) -> Result<Proof, PieceError> {
         let header = Header::peek(bytes, self.piece_length)?;
         let content_digest = bytes
             .last_chunk()

@@ -159,6 +159,8 @@ impl Network {
             max_peers: 50,
             max_uploads: 7,
             upload_enabled: true,
+            upload_budget: 0.0,
+            max_upload_rate: 0,
             buffer_size: 64 << 20,
             seed: self
                 .seed

@@ -18,7 +18,11 @@ use crate::{
         Header,
         testing::{PacketBuilder, packets, pat, pmt},
     },
-    proto::{key::PrivateKey, metainfo::Infohash, piece::Verifier},
+    proto::{
+        key::PrivateKey,
+        metainfo::Infohash,
+        piece::{Verifier, Verify as _},
+    },
 };
 
 const PIECE_LENGTH: u32 = 4096;

@@ -53,6 +53,10 @@ pub struct Config {
     pub max_uploads: usize,
     /// `false`: watch without sharing.
     pub upload_enabled: bool,
+    /// Source: most copies of the stream that it uploads; 0: no limit. Auxiliary seeders count.
+    pub upload_budget: f64,
+    /// Most bits of pieces uploaded in a second; 0: no limit.
+    pub max_upload_rate: u64,
     /// Most bytes of pieces kept.
     pub buffer_size: usize,
     /// Seeds the generator that breaks ties.
@@ -66,6 +70,8 @@ pub enum Origin {
     Announce,
     /// The user named it: never refused.
     Configured,
+    /// Source: a relay that the user named. It is dialled, always served, and served first.
+    Auxiliary,
     /// A tracker gave it.
     Tracker,
 }

@@ -44,7 +44,7 @@ use super::{
     choker::Choker,
     lap::{Lap, Sequence},
     peer::{Peer, Phase},
-    piece::{Piece, Proof, Verifier},
+    piece::{Piece, Proof, Verifier, Verify},
     rate::Rate,
     stats::{PeerStats, Stats},
     store::Store,
@@ -99,7 +99,7 @@ struct Wanted {
 pub struct Swarm {
     config: Config,
     lap: Lap,
-    verifier: Verifier,
+    verifier: Box<dyn Verify>,
     rng: fastrand::Rng,
     peers: BTreeMap<ConnId, Peer>,
     book: AddressBook,
@@ -138,8 +138,15 @@ impl Swarm {
     #[must_use]
     pub fn new(config: Config, now: Now) -> Self {
         let info = &config.metainfo.info;
-        let lap = info.lap();
         let verifier = Verifier::new(info.key().clone(), info.infohash(), info.piece_length());
+        Self::with_verifier(config, Box::new(verifier), now)
+    }
+
+    /// The same with another way to verify: thousands of ends of one stream in one process need
+    /// not each verify every piece.
+    #[must_use]
+    pub fn with_verifier(config: Config, verifier: Box<dyn Verify>, now: Now) -> Self {
+        let lap = config.metainfo.info.lap();
         let viewer = match config.role {
             Role::Source => None,
             Role::Viewer { latency } => Some(Viewer::new(now.at, latency)),
@@ -198,7 +205,7 @@ impl Swarm {
             Input::Candidates { origin, addresses } => {
                 let trust = match origin {
                     Origin::Announce => Trust::Source,
-                    Origin::Configured => Trust::Named,
+                    Origin::Configured | Origin::Auxiliary => Trust::Named,
                     Origin::Tracker => Trust::Heard,
                 };
                 for address in addresses {

@@ -82,6 +82,8 @@ impl Script {
             max_peers: 50,
             max_uploads: 7,
             upload_enabled: true,
+            upload_budget: 0.0,
+            max_upload_rate: 0,
             buffer_size: 64 << 20,
             seed: 1,
         };
