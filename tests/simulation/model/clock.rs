@@ -1,0 +1,67 @@
+// Copyright (C) 2026 The livetorrent authors
+//
+// This Source Code Form is subject to the terms of the Mozilla Public License, v2.0.
+// If a copy of the MPL was not distributed with this file, You can obtain one at
+// <https://mozilla.org/MPL/2.0/>.
+//
+// SPDX-License-Identifier: MPL-2.0
+
+//! The clocks of a host: wrong, and never quite as fast as the others'.
+
+use gstlivetorrent::proto::time::{Instant, Now};
+
+use super::{options::SECOND, queue::Micros};
+
+/// The calendar at the start of every simulation, µs since the Unix epoch.
+pub(crate) const WALL: u64 = 1_800_000_000_000_000;
+/// How far a calendar clock is off at most, µs.
+const MAX_OFFSET: i64 = 500_000;
+/// What the clock that never goes back shows at the start.
+const ORIGIN: Micros = SECOND;
+const BILLION: i64 = 1_000_000_000;
+
+/// One host's clocks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clock {
+    /// How much too fast it runs, in parts of 10^9.
+    drift: i64,
+    /// How far the calendar is ahead.
+    offset: i64,
+}
+
+impl Clock {
+    /// A clock that runs off by up to `drift` ppm.
+    pub(crate) fn random(drift: f64, rng: &mut fastrand::Rng) -> Self {
+        let most = (drift * 1000.0) as i64;
+        Self {
+            drift: rng.i64(-most..=most),
+            offset: rng.i64(-MAX_OFFSET..=MAX_OFFSET),
+        }
+    }
+
+    /// What it shows at `at`.
+    pub(crate) const fn now(&self, at: Micros) -> Now {
+        let shown = self.shown(at);
+        Now {
+            at: Instant::from_micros(shown),
+            wall: (WALL + shown).saturating_add_signed(self.offset),
+        }
+    }
+
+    const fn shown(&self, at: Micros) -> Micros {
+        let at = at.cast_signed();
+        (ORIGIN + at.cast_unsigned())
+            .saturating_add_signed((at as i128 * self.drift as i128 / BILLION as i128) as i64)
+    }
+
+    /// The first moment at which it shows `wanted` or later.
+    pub(crate) fn when(&self, wanted: Instant) -> Micros {
+        let shown = wanted.as_micros().saturating_sub(ORIGIN);
+        let real = i128::from(shown) * i128::from(BILLION) / i128::from(BILLION + self.drift);
+        let mut at = Micros::try_from(real).unwrap_or(Micros::MAX / 4);
+        while self.shown(at) < wanted.as_micros() && at < Micros::MAX / 4 {
+            at += 1;
+        }
+        at
+    }
+}

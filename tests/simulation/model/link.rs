@@ -1,0 +1,187 @@
+// Copyright (C) 2026 The livetorrent authors
+//
+// This Source Code Form is subject to the terms of the Mozilla Public License, v2.0.
+// If a copy of the MPL was not distributed with this file, You can obtain one at
+// <https://mozilla.org/MPL/2.0/>.
+//
+// SPDX-License-Identifier: MPL-2.0
+
+//! Access links, connections and what loss does to them. Pure arithmetic, no events.
+
+use super::{
+    options::{Options, SECOND},
+    queue::Micros,
+};
+
+/// Payload bytes of a segment.
+pub(crate) const SEGMENT: usize = 1448;
+/// Bytes of IP and TCP header of a segment.
+pub(crate) const SEGMENT_HEADER: usize = 40;
+/// The largest window of a connection, bytes.
+const MAX_WINDOW: f64 = 256.0 * 1024.0;
+/// The constant of the square-root law of TCP's throughput under loss.
+const SQUARE_ROOT_LAW: f64 = 1.22;
+/// A sender that nothing tells of a loss waits at least so long.
+const MIN_TIMEOUT: Micros = 200_000;
+/// With so many segments in a message those behind a lost one tell of it.
+const FAST_SEGMENTS: usize = 4;
+/// Entries of the table of a message's risk; longer ones are computed.
+const RISKS: usize = 64;
+
+/// Started segments of `bytes`.
+pub(crate) const fn segments(bytes: usize) -> usize {
+    bytes.div_ceil(SEGMENT)
+}
+
+/// Bytes on the link, IP and TCP headers included.
+pub(crate) const fn cost(bytes: usize) -> usize {
+    bytes + SEGMENT_HEADER * segments(bytes)
+}
+
+/// One direction of an access link: finite rate, first in first out.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Link {
+    nanos_per_byte: f64,
+    /// When everything so far is through, ns.
+    free: u64,
+}
+
+impl Link {
+    /// A link of so many bits per second.
+    pub(crate) fn new(rate: f64) -> Self {
+        Self {
+            nanos_per_byte: 8e9 / rate,
+            free: 0,
+        }
+    }
+
+    /// How long `bytes` take on it, µs.
+    pub(crate) fn takes(&self, bytes: usize) -> Micros {
+        (bytes as f64 * self.nanos_per_byte) as u64 / 1000
+    }
+
+    /// Puts `bytes` on the link from `now` on; when the last has left.
+    pub(crate) fn send(&mut self, now: Micros, bytes: usize) -> Micros {
+        let begin = self.free.max(now * 1000);
+        self.free = begin + (bytes as f64 * self.nanos_per_byte) as u64 + 1;
+        self.free.div_ceil(1000)
+    }
+
+    /// Takes in `bytes` that come evenly over `span` up to `now`; when the last is through.
+    pub(crate) fn receive(&mut self, now: Micros, span: Micros, bytes: usize) -> Micros {
+        let begin = self.free.max(now.saturating_sub(span) * 1000);
+        self.free = begin + (bytes as f64 * self.nanos_per_byte) as u64 + 1;
+        now.max(self.free.div_ceil(1000))
+    }
+
+    /// Carries nothing before `until`.
+    pub(crate) fn block(&mut self, until: Micros) {
+        self.free = self.free.max(until * 1000);
+    }
+}
+
+/// What the setting says of every connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Weather {
+    rtt: (f64, f64),
+    seed: u64,
+    loss: f64,
+    risks: [f64; RISKS],
+    /// Bytes that a connection may have under way.
+    window: f64,
+}
+
+impl Weather {
+    pub(crate) fn new(options: &Options) -> Self {
+        let loss = options.loss / 100.0;
+        let mut risks = [0.0; RISKS];
+        for (count, risk) in risks.iter_mut().enumerate() {
+            *risk = risk_of(loss, count);
+        }
+        let window = if loss > 0.0 {
+            (SQUARE_ROOT_LAW / loss.sqrt() * SEGMENT as f64).min(MAX_WINDOW)
+        } else {
+            MAX_WINDOW
+        };
+        Self {
+            rtt: options.rtt,
+            seed: options.seed,
+            loss,
+            risks,
+            window,
+        }
+    }
+
+    /// The round trip between two hosts, fixed per pair.
+    pub(crate) fn rtt(&self, one: u32, other: u32) -> Micros {
+        let pair = u64::from(one.min(other)) << 32 | u64::from(one.max(other));
+        let mixed = mix(mix(self.seed) ^ pair);
+        let unit = (mixed >> 11) as f64 / (1u64 << 53) as f64;
+        ((self.rtt.0 + unit * (self.rtt.1 - self.rtt.0)) * 1000.0) as Micros
+    }
+
+    /// Whether a message of so many segments loses one.
+    pub(crate) fn loses(&self, segments: usize, rng: &mut fastrand::Rng) -> bool {
+        if self.loss == 0.0 {
+            return false;
+        }
+        let risk = self.risks.get(segments).copied();
+        rng.f64() < risk.unwrap_or_else(|| risk_of(self.loss, segments))
+    }
+
+    pub(crate) const fn window(&self) -> f64 {
+        self.window
+    }
+}
+
+fn risk_of(loss: f64, segments: usize) -> f64 {
+    1.0 - (1.0 - loss).powi(i32::try_from(segments).unwrap_or(i32::MAX))
+}
+
+/// Spreads the bits of a number over all of another (the finaliser of SplitMix64).
+const fn mix(number: u64) -> u64 {
+    let number = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    number ^ (number >> 31)
+}
+
+/// How much later than without loss a message arrives.
+pub(crate) fn recovery(rtt: Micros, segments: usize, before: Micros, now: Micros) -> Micros {
+    // Whether more follows closely is not known yet; that something went shortly before stands
+    // for it.
+    if segments >= FAST_SEGMENTS || now.saturating_sub(before) < rtt {
+        rtt
+    } else {
+        MIN_TIMEOUT.max(2 * rtt)
+    }
+}
+
+/// One direction of a connection.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Flow {
+    /// No message arrives before those that went before it.
+    pub(crate) arrived: Micros,
+    /// When the window is empty again.
+    empty: Micros,
+    /// When the last message entered the uplink.
+    pub(crate) last: Micros,
+    /// Bytes that left and that the sender was not told of yet.
+    pub(crate) unconfirmed: u32,
+    /// Bytes sent to an end that vanished.
+    pub(crate) lost: u32,
+}
+
+impl Flow {
+    /// Passes the window, which refills once per round trip; when the message may enter the uplink.
+    pub(crate) fn enter(&mut self, now: Micros, rtt: Micros, bytes: usize, window: f64) -> Micros {
+        let at = now.max(self.empty.saturating_sub(rtt));
+        self.empty = self.empty.max(at) + (bytes as f64 / window * rtt as f64) as Micros;
+        at
+    }
+}
+
+/// How long a stay lasts, µs: exponential with this mean in seconds.
+pub(crate) fn exponential(mean: f64, rng: &mut fastrand::Rng) -> Micros {
+    (-(1.0 - rng.f64()).ln() * mean * SECOND as f64) as Micros
+}

@@ -1,0 +1,265 @@
+// Copyright (C) 2026 The livetorrent authors
+//
+// This Source Code Form is subject to the terms of the Mozilla Public License, v2.0.
+// If a copy of the MPL was not distributed with this file, You can obtain one at
+// <https://mozilla.org/MPL/2.0/>.
+//
+// SPDX-License-Identifier: MPL-2.0
+
+//! What is noted while a simulation runs.
+
+use std::collections::VecDeque;
+
+use gstlivetorrent::proto::{
+    lap::{Lap, Sequence},
+    piece::{HEADER_LEN, Piece},
+    swarm::{Delivery, Event},
+    wire::Message,
+};
+
+use super::{
+    host::{HostId, Kind, Lot},
+    link,
+    queue::Micros,
+};
+
+/// A piece counts as due so long after its release time: a viewer's clock for the release starts
+/// with the quickest piece that it saw, which took a way of its own.
+const DUE_AFTER: Micros = 1_000_000;
+/// Buckets of the histogram of delays, 1 ms each; the last holds what is longer.
+const DELAYS: usize = 60_000;
+
+/// A piece that the source published.
+#[derive(Debug, Clone, Copy)]
+struct Published {
+    at: Micros,
+    len: u32,
+}
+
+/// How one viewer fared.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    pub(crate) lot: Lot,
+    /// It came before the second group did.
+    pub(crate) early: bool,
+    pub(crate) joined: Micros,
+    pub(crate) left: Option<Micros>,
+    /// The first piece delivered and when.
+    pub(crate) first: Option<(u32, Micros)>,
+    pub(crate) stalls: u32,
+    /// Pieces due and those of them that were delivered; set at its end.
+    pub(crate) due: u32,
+    pub(crate) delivered: u32,
+    /// By index: twice the number of the last piece that came whole, and one for its delivery.
+    marks: Vec<u32>,
+}
+
+/// Sums over everything.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Totals {
+    /// Piece bytes that left the source.
+    pub(crate) source: u64,
+    /// Bytes of published pieces.
+    pub(crate) stream: u64,
+    /// Piece bytes that honest hosts sent, the other bytes of their messages, and all of it with
+    /// headers of segments and segments sent again.
+    pub(crate) pieces_sent: u64,
+    pub(crate) others_sent: u64,
+    pub(crate) on_the_wire: u64,
+    /// Piece bytes that givers received: all, from the source, of pieces held, spoiled.
+    pub(crate) received: u64,
+    pub(crate) from_source: u64,
+    pub(crate) duplicate: u64,
+    pub(crate) spoiled: u64,
+    /// Payload bytes delivered that were never published.
+    pub(crate) bad: u64,
+}
+
+/// Takes notes.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    lap: Lap,
+    base: Sequence,
+    latency: Micros,
+    published: Vec<Published>,
+    /// The pieces of the last lap.
+    window: VecDeque<Piece>,
+    /// By host; the source has an entry that says nothing.
+    pub(crate) viewers: Vec<Watched>,
+    /// Diffusion delays of givers, by ms.
+    pub(crate) delays: Vec<u64>,
+    pub(crate) longest: Micros,
+    pub(crate) totals: Totals,
+}
+
+impl Meter {
+    pub(crate) fn new(lap: Lap, base: Sequence, latency: Micros) -> Self {
+        Self {
+            lap,
+            base,
+            latency,
+            published: Vec::new(),
+            window: VecDeque::new(),
+            viewers: Vec::new(),
+            delays: vec![0; DELAYS],
+            longest: 0,
+            totals: Totals::default(),
+        }
+    }
+
+    pub(crate) fn joined(&mut self, now: Micros, lot: Lot, early: bool) {
+        let watches = lot.kind != Kind::Source;
+        self.viewers.push(Watched {
+            lot,
+            early,
+            joined: now,
+            left: None,
+            first: None,
+            stalls: 0,
+            due: 0,
+            delivered: 0,
+            marks: if watches {
+                vec![u32::MAX; self.lap.npieces() as usize]
+            } else {
+                Vec::new()
+            },
+        });
+    }
+
+    pub(crate) fn publish(&mut self, now: Micros, piece: Piece) {
+        let len = piece.bytes().len() as u32;
+        self.totals.stream += u64::from(len);
+        self.published.push(Published { at: now, len });
+        self.window.push_back(piece);
+        if self.window.len() > self.lap.npieces() as usize {
+            self.window.pop_front();
+        }
+    }
+
+    /// The newest piece of an index, in the source's count.
+    fn number(&self, index: u32) -> Option<u32> {
+        let tip = self.published.len().checked_sub(1)? as u32;
+        let n = self.lap.npieces();
+        let tip_index = self.lap.index(self.base + u64::from(tip));
+        tip.checked_sub((tip_index + n - index) % n)
+    }
+
+    /// A message of `kind` leaves for the network; `again` segments of it are sent twice.
+    pub(crate) fn sent(&mut self, kind: Kind, message: &Message, again: usize) {
+        if !kind.is_honest() {
+            return;
+        }
+        let bytes = message.wire_len();
+        let piece = match message {
+            Message::Piece { block, .. } => block.len(),
+            _ => 0,
+        };
+        self.totals.pieces_sent += piece as u64;
+        self.totals.others_sent += (bytes - piece) as u64;
+        self.totals.on_the_wire += (link::cost(bytes) + again) as u64;
+        if kind == Kind::Source {
+            self.totals.source += piece as u64;
+        }
+    }
+
+    /// A part of a piece arrived.
+    pub(crate) fn block(
+        &mut self,
+        now: Micros,
+        host: HostId,
+        sender: Kind,
+        (index, begin): (u32, u32),
+        bytes: usize,
+    ) {
+        let number = self.number(index);
+        let viewer = &mut self.viewers[host as usize];
+        let counts = viewer.lot.kind == Kind::Giver;
+        if counts {
+            self.totals.received += bytes as u64;
+            if sender == Kind::Source {
+                self.totals.from_source += bytes as u64;
+            }
+        }
+        if sender == Kind::Polluter {
+            self.totals.spoiled += if counts { bytes as u64 } else { 0 };
+            return;
+        }
+        let Some(number) = number else {
+            return;
+        };
+        let Some(mark) = viewer.marks.get_mut(index as usize) else {
+            return;
+        };
+        if *mark != u32::MAX && *mark / 2 == number {
+            self.totals.duplicate += if counts { bytes as u64 } else { 0 };
+            return;
+        }
+        let published = self.published[number as usize];
+        if begin as usize + bytes < published.len as usize {
+            return;
+        }
+        *mark = 2 * number;
+        let played = |&(_, since): &(u32, Micros)| since <= published.at;
+        if counts && viewer.first.as_ref().is_some_and(played) {
+            let took = now - published.at;
+            self.longest = self.longest.max(took);
+            self.delays[((took / 1000) as usize).min(DELAYS - 1)] += 1;
+        }
+    }
+
+    /// A viewer hands bytes downstream.
+    pub(crate) fn delivered(&mut self, now: Micros, host: HostId, delivery: &Delivery) {
+        let number = delivery.sequence.wrapping_sub(self.base);
+        let oldest = self.published.len() - self.window.len();
+        let true_one = usize::try_from(number)
+            .ok()
+            .and_then(|number| number.checked_sub(oldest))
+            .and_then(|at| self.window.get(at));
+        let viewer = &mut self.viewers[host as usize];
+        if !true_one.is_some_and(|piece| is_payload_of(delivery, piece)) {
+            self.totals.bad += delivery.payload.len() as u64;
+            return;
+        }
+        let number = number as u32;
+        viewer.first.get_or_insert((number, now));
+        viewer.delivered += 1;
+        let index = self.lap.index(delivery.sequence) as usize;
+        viewer.marks[index] = 2 * number + 1;
+    }
+
+    pub(crate) fn told(&mut self, host: HostId, event: &Event) {
+        if *event == Event::Stalled {
+            self.viewers[host as usize].stalls += 1;
+        }
+    }
+
+    /// A viewer's time is over; what it was owed is counted up.
+    pub(crate) fn left(&mut self, now: Micros, host: HostId) {
+        let until = now.saturating_sub(self.latency + DUE_AFTER);
+        let due_end = self.published.partition_point(|piece| piece.at <= until) as u32;
+        let viewer = &mut self.viewers[host as usize];
+        viewer.left = Some(now);
+        if let Some((first, _)) = viewer.first {
+            viewer.due = due_end.saturating_sub(first);
+            // What was delivered without being due yet does not make good for what was not.
+            let newest = self.published.len() as u32;
+            let from = due_end
+                .max(first)
+                .max(newest.saturating_sub(self.lap.npieces()));
+            let early = (from..newest).filter(|&number| {
+                let index = self.lap.index(self.base + u64::from(number)) as usize;
+                viewer.marks[index] == 2 * number + 1
+            });
+            viewer.delivered -= early.count() as u32;
+        }
+        viewer.marks = Vec::new();
+    }
+}
+
+fn is_payload_of(delivery: &Delivery, piece: &Piece) -> bool {
+    let payload = &delivery.payload;
+    let from = HEADER_LEN + usize::from(piece.header().preamble_len);
+    let signed = piece.bytes().get(from..).unwrap_or_default();
+    std::ptr::eq(payload.as_ptr(), signed.as_ptr()) && payload.len() == signed.len()
+        || payload[..] == *signed
+}
