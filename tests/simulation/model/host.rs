@@ -105,7 +105,7 @@ pub(crate) fn at_address(address: SocketAddr) -> Option<HostId> {
 }
 
 /// One end of a connection.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct End {
     pub(crate) host: HostId,
     /// Its number there.
@@ -116,7 +116,7 @@ pub(crate) struct End {
 }
 
 /// A connection.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) rtt: Micros,
     /// One end vanished.

@@ -8,6 +8,8 @@
 
 //! Access links, connections and what loss does to them. Pure arithmetic, no events.
 
+use std::collections::VecDeque;
+
 use super::{
     options::{Options, SECOND},
     queue::Micros,
@@ -158,26 +160,47 @@ pub(crate) fn recovery(rtt: Micros, segments: usize, before: Micros, now: Micros
 }
 
 /// One direction of a connection.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Flow {
     /// No message arrives before those that went before it.
     pub(crate) arrived: Micros,
-    /// When the window is empty again.
-    empty: Micros,
     /// When the last message entered the uplink.
     pub(crate) last: Micros,
     /// Bytes that left and that the sender was not told of yet.
     pub(crate) unconfirmed: u32,
     /// Bytes sent to an end that vanished.
     pub(crate) lost: u32,
+    /// Bytes under way, and when which of them are acknowledged.
+    flying: u32,
+    acks: VecDeque<(Micros, u32)>,
+    /// Messages that wait for room in the window.
+    pub(crate) waiting: VecDeque<u32>,
 }
 
 impl Flow {
-    /// Passes the window, which refills once per round trip; when the message may enter the uplink.
-    pub(crate) fn enter(&mut self, now: Micros, rtt: Micros, bytes: usize, window: f64) -> Micros {
-        let at = now.max(self.empty.saturating_sub(rtt));
-        self.empty = self.empty.max(at) + (bytes as f64 / window * rtt as f64) as Micros;
-        at
+    /// Whether the window has room at `now`: less is under way than it allows.
+    pub(crate) fn has_room(&mut self, now: Micros, window: f64) -> bool {
+        while let Some(&(at, bytes)) = self.acks.front()
+            && at <= now
+        {
+            self.acks.pop_front();
+            self.flying -= bytes;
+        }
+        f64::from(self.flying) < window
+    }
+
+    /// When it may have room again.
+    pub(crate) fn next_ack(&self) -> Option<Micros> {
+        self.acks.front().map(|&(at, _)| at)
+    }
+
+    /// Bytes are under way until `at`. Small messages take no room worth counting.
+    pub(crate) fn flies(&mut self, at: Micros, bytes: usize) {
+        if bytes >= SEGMENT {
+            let at = self.acks.back().map_or(at, |&(before, _)| before.max(at));
+            self.flying += bytes as u32;
+            self.acks.push_back((at, bytes as u32));
+        }
     }
 }
 

@@ -18,8 +18,9 @@
 //!   costs its bytes and 40 of IP and TCP header for each started 1448.
 //! * Between two hosts there is a round trip, fixed per pair, evenly spread over `--rtt`; one way is
 //!   half of it.
-//! * A connection is reliable and ordered. What it has under way is bounded by a window: 1.22/√loss
-//!   segments, at most 256 KiB, refilled once per round trip.
+//! * A connection is reliable and ordered. A message enters the uplink while less than a window is
+//!   under way: 1.22/√loss segments, at most 256 KiB. Its bytes are under way until a round trip
+//!   after they left the uplink, so a connection that queues there slows down as TCP does.
 //! * `--loss` per cent of the segments are lost. Their message comes one round trip later when it
 //!   has four segments or something went out on the connection within the last round trip, else
 //!   after 200 ms or two round trips, whichever is longer. What follows on the connection waits for

@@ -59,7 +59,6 @@ impl World {
         let connection = &mut self.connections[at];
         let bytes = message.wire_len();
         let window = self.weather.window();
-        let rtt = connection.rtt;
         let flow = &mut connection.ends[side].flow;
         if connection.cut {
             flow.lost = flow.lost.saturating_add(bytes as u32);
@@ -67,12 +66,40 @@ impl World {
                 return;
             }
         }
-        let enters = flow.enter(self.now, rtt, bytes, window);
-        if enters > self.now {
-            let message = self.messages.keep(message);
-            self.later(enters, host, conn, What::Enter(message));
-        } else {
+        if flow.waiting.is_empty() && flow.has_room(self.now, window) {
             self.enter(host, conn, message);
+            return;
+        }
+        if flow.waiting.is_empty()
+            && let Some(at) = flow.next_ack()
+        {
+            self.later(at, host, conn, What::Room);
+        }
+        let message = self.messages.keep(message);
+        self.connections[at].ends[side]
+            .flow
+            .waiting
+            .push_back(message);
+    }
+
+    /// Lets messages that waited for the window enter the uplink.
+    pub(crate) fn room(&mut self, host: HostId, conn: u32) {
+        while let Some((at, side)) = self.end_of(host, conn) {
+            let window = self.weather.window();
+            let flow = &mut self.connections[at].ends[side].flow;
+            let Some(&next) = flow.waiting.front() else {
+                return;
+            };
+            if !flow.has_room(self.now, window) {
+                if let Some(ack) = flow.next_ack() {
+                    self.later(ack, host, conn, What::Room);
+                }
+                return;
+            }
+            flow.waiting.pop_front();
+            if let Some(message) = self.messages.take(next) {
+                self.enter(host, conn, message);
+            }
         }
     }
 
@@ -111,13 +138,15 @@ impl World {
         flow.last = now;
         let arrives = (left + rtt / 2 + late).max(flow.arrived);
         flow.arrived = arrives;
+        flow.flies(left + rtt + late, bytes);
         flow.unconfirmed += bytes as u32;
         let told = if flow.unconfirmed >= SMALL_TOLD {
             std::mem::take(&mut flow.unconfirmed)
         } else {
             0
         };
-        let other = connection.ends[1 - side];
+        let other = &connection.ends[1 - side];
+        let (receiver, theirs) = (other.host, other.conn);
         self.meter.sent(kind, &message, again);
         if told > 0 {
             self.later(left, host, conn, What::Sent(told));
@@ -126,7 +155,7 @@ impl World {
             Message::Have(index) => What::ArriveHave(index),
             message => What::Arrive(self.messages.keep(message)),
         };
-        self.later(arrives, other.host, other.conn, what);
+        self.later(arrives, receiver, theirs, what);
     }
 
     /// When the outage is over that a host's access link is in.
@@ -248,7 +277,7 @@ impl World {
             return;
         }
         let number = self.open(caller, host, rtt);
-        let [theirs, ours] = self.connections[number].ends.map(|end| end.conn);
+        let [theirs, ours] = self.connections[number].ends.each_ref().map(|end| end.conn);
         self.later(self.now + rtt / 2, caller, theirs, What::Connected);
         self.input(
             host,
@@ -314,14 +343,17 @@ impl World {
         let Some((at, side)) = self.end_of(host, conn) else {
             return;
         };
+        // What waits for the window still goes, ahead of it.
+        while let Some(next) = self.connections[at].ends[side].flow.waiting.pop_front() {
+            if let Some(message) = self.messages.take(next) {
+                self.enter(host, conn, message);
+            }
+        }
         let connection = &self.connections[at];
-        let other = connection.ends[1 - side];
         let arrived = connection.ends[side].flow.arrived;
         let noticed = arrived.max(self.now + connection.rtt / 2);
         self.shut(host, conn);
-        if other.open {
-            self.later(noticed, other.host, other.conn, What::Closed);
-        }
+        self.closes_at(noticed, at, 1 - side);
     }
 
     /// The other end is gone, as far as this one can tell.
@@ -334,6 +366,16 @@ impl World {
         self.input(host, Input::Closed { conn, reason });
     }
 
+    /// An end will learn that the other is gone.
+    fn closes_at(&mut self, noticed: Micros, at: usize, side: usize) {
+        let End {
+            host, conn, open, ..
+        } = self.connections[at].ends[side];
+        if open {
+            self.later(noticed, host, conn, What::Closed);
+        }
+    }
+
     /// Forgets one end, and the connection with the second.
     fn shut(&mut self, host: HostId, conn: u32) {
         let Some((at, side)) = self.end_of(host, conn) else {
@@ -344,6 +386,9 @@ impl World {
         one.open -= 1;
         let connection = &mut self.connections[at];
         connection.ends[side].open = false;
+        for message in std::mem::take(&mut connection.ends[side].flow.waiting) {
+            self.messages.take(message);
+        }
         if !connection.ends[1 - side].open {
             self.free_connections.push(at as u32);
         }
@@ -360,12 +405,8 @@ impl World {
                 continue;
             };
             self.connections[at].cut = true;
-            let other = self.connections[at].ends[1 - side];
             self.shut(host, conn);
-            if other.open {
-                let noticed = self.now + CUT_NOTICED;
-                self.later(noticed, other.host, other.conn, What::Closed);
-            }
+            self.closes_at(self.now + CUT_NOTICED, at, 1 - side);
         }
     }
 }

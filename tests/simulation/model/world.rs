@@ -48,8 +48,8 @@ pub(crate) struct Happening {
 pub(crate) enum What {
     /// The swarm's timer.
     Wake,
-    /// The window has room for a message that waited.
-    Enter(u32),
+    /// The window may have room for messages that wait.
+    Room,
     /// Bytes left the uplink.
     Sent(u32),
     /// The last byte of a message reaches the downlink.
@@ -190,11 +190,7 @@ impl World {
     fn happen(&mut self, Happening { host, conn, what }: Happening) {
         match what {
             What::Wake => self.wake(host),
-            What::Enter(message) => {
-                if let Some(message) = self.messages.take(message) {
-                    self.enter(host, conn, message);
-                }
-            }
+            What::Room => self.room(host, conn),
             What::Sent(bytes) => self.left_uplink(host, conn, bytes),
             What::ArriveHave(index) => self.arrive_have(host, conn, index),
             What::Arrive(message) => self.arrive(host, conn, message),
