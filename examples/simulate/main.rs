@@ -40,7 +40,14 @@ usage: simulate [OPTION VALUE]...
   --seed N                 [1]
   --json FILE              the figures go here as well";
 
-fn parse() -> Result<Option<(Options, Option<PathBuf>)>, Box<dyn Error>> {
+/// What the command line asks for.
+struct Wish {
+    options: Options,
+    json: Option<PathBuf>,
+}
+
+/// Nothing where it asks for help.
+fn parse() -> Result<Option<Wish>, Box<dyn Error>> {
     let mut options = Options::default();
     let mut json = None;
     let mut parser = Parser::from_env();
@@ -59,8 +66,7 @@ fn parse() -> Result<Option<(Options, Option<PathBuf>)>, Box<dyn Error>> {
             .set(&name, &value)
             .map_err(|error| format!("--{name}: {error}"))?;
     }
-    options.check()?;
-    Ok(Some((options, json)))
+    Ok(Some(Wish { options, json }))
 }
 
 /// The most memory this process ever had resident, MiB, where the system tells.
@@ -74,12 +80,12 @@ fn peak_memory() -> Option<u64> {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let Some((options, json)) = parse()? else {
+    let Some(Wish { options, json }) = parse()? else {
         println!("{USAGE}");
         return Ok(());
     };
     let began = Instant::now();
-    let report = model::run(options);
+    let report = model::run(options)?;
     let took = began.elapsed().as_secs_f64();
     print!("{}", report.table());
     // What depends on the machine stays out of the figures.

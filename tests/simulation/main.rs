@@ -8,7 +8,9 @@
 
 //! Claims about the swarm, each a scenario in virtual time with a seed and a printed figure.
 
+mod model;
 mod network;
+mod scenarios;
 
 use std::time::Duration;
 

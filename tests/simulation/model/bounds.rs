@@ -121,6 +121,6 @@ fn schedule(options: &Options, givers: &[f64], copy: f64, alike: bool) -> [Micro
         let rank = (part * givers.len() as f64).ceil() as usize;
         let reached = arrivals.get(rank.saturating_sub(1)).copied();
         // Where copies run out before everybody has one, the last that was served stands.
-        reached.or(arrivals.last().copied()).unwrap_or(0)
+        reached.or_else(|| arrivals.last().copied()).unwrap_or(0)
     })
 }

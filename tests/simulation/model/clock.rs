@@ -18,6 +18,8 @@ pub(crate) const WALL: u64 = 1_800_000_000_000_000;
 const MAX_OFFSET: i64 = 500_000;
 /// What the clock that never goes back shows at the start.
 const ORIGIN: Micros = SECOND;
+/// Later than any run lasts: a year.
+const FAR: Micros = 366 * 86_400 * SECOND;
 const BILLION: i64 = 1_000_000_000;
 
 /// One host's clocks.
@@ -49,17 +51,17 @@ impl Clock {
     }
 
     const fn shown(&self, at: Micros) -> Micros {
-        let at = at.cast_signed();
-        (ORIGIN + at.cast_unsigned())
-            .saturating_add_signed((at as i128 * self.drift as i128 / BILLION as i128) as i64)
+        // A year of µs times a thousand ppm still fits.
+        (ORIGIN + at).saturating_add_signed(at.cast_signed() * self.drift / BILLION)
     }
 
     /// The first moment at which it shows `wanted` or later.
     pub(crate) fn when(&self, wanted: Instant) -> Micros {
-        let shown = wanted.as_micros().saturating_sub(ORIGIN);
-        let real = i128::from(shown) * i128::from(BILLION) / i128::from(BILLION + self.drift);
-        let mut at = Micros::try_from(real).unwrap_or(Micros::MAX / 4);
-        while self.shown(at) < wanted.as_micros() && at < Micros::MAX / 4 {
+        let shown = wanted.as_micros().saturating_sub(ORIGIN).min(FAR);
+        let ahead = shown.cast_signed() * self.drift / (BILLION + self.drift);
+        // Rounding may have made it a little too early.
+        let mut at = shown.saturating_add_signed(-ahead).saturating_sub(1);
+        while self.shown(at) < wanted.as_micros() && at < FAR {
             at += 1;
         }
         at

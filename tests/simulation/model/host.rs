@@ -10,7 +10,7 @@
 
 use std::net::SocketAddr;
 
-use gstlivetorrent::proto::swarm::Swarm;
+use gstlivetorrent::proto::{swarm::Swarm, time::Instant};
 
 use super::{
     clock::Clock,
@@ -24,6 +24,8 @@ pub(crate) const PORT: u16 = 7764;
 pub(crate) const CALLING_PORT: u16 = 40_000;
 /// A connection of a host that is gone.
 pub(crate) const CLOSED: u32 = u32::MAX;
+/// Set in an end whose other end vanished.
+pub(crate) const CUT: u32 = 1 << 31;
 
 /// A host's place in the world. Never used twice.
 pub(crate) type HostId = u32;
@@ -71,7 +73,9 @@ pub(crate) struct Host {
     pub(crate) ends: Vec<u32>,
     /// How many of `ends` are open.
     pub(crate) open: u32,
-    /// When the swarm wants to be woken, and when the next wake is in the queue for.
+    /// When the swarm wants to be woken, by its clock and by ours, and when the next wake is in the
+    /// queue for.
+    pub(crate) wake_at: Option<Instant>,
     pub(crate) wake: Micros,
     pub(crate) wake_queued: Micros,
     /// When it last asked the tracker.
@@ -119,7 +123,5 @@ pub(crate) struct End {
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) rtt: Micros,
-    /// One end vanished.
-    pub(crate) cut: bool,
     pub(crate) ends: [End; 2],
 }

@@ -170,37 +170,65 @@ pub(crate) struct Flow {
     pub(crate) unconfirmed: u32,
     /// Bytes sent to an end that vanished.
     pub(crate) lost: u32,
+    /// What takes room in the window; nothing before the first message that does.
+    flight: Option<Box<Flight>>,
+}
+
+/// What is under way on a connection, and what waits for that.
+#[derive(Debug, Default)]
+struct Flight {
     /// Bytes under way, and when which of them are acknowledged.
     flying: u32,
     acks: VecDeque<(Micros, u32)>,
     /// Messages that wait for room in the window.
-    pub(crate) waiting: VecDeque<u32>,
+    waiting: VecDeque<u32>,
 }
 
 impl Flow {
     /// Whether the window has room at `now`: less is under way than it allows.
     pub(crate) fn has_room(&mut self, now: Micros, window: f64) -> bool {
-        while let Some(&(at, bytes)) = self.acks.front()
+        let Some(flight) = &mut self.flight else {
+            return true;
+        };
+        while let Some(&(at, bytes)) = flight.acks.front()
             && at <= now
         {
-            self.acks.pop_front();
-            self.flying -= bytes;
+            flight.acks.pop_front();
+            flight.flying -= bytes;
         }
-        f64::from(self.flying) < window
+        f64::from(flight.flying) < window
     }
 
     /// When it may have room again.
     pub(crate) fn next_ack(&self) -> Option<Micros> {
-        self.acks.front().map(|&(at, _)| at)
+        self.flight.as_ref()?.acks.front().map(|&(at, _)| at)
     }
 
     /// Bytes are under way until `at`. Small messages take no room worth counting.
     pub(crate) fn flies(&mut self, at: Micros, bytes: usize) {
         if bytes >= SEGMENT {
-            let at = self.acks.back().map_or(at, |&(before, _)| before.max(at));
-            self.flying += bytes as u32;
-            self.acks.push_back((at, bytes as u32));
+            let flight = self.flight.get_or_insert_default();
+            let before = flight.acks.back().map_or(0, |&(before, _)| before);
+            flight.flying += bytes as u32;
+            flight.acks.push_back((at.max(before), bytes as u32));
         }
+    }
+
+    /// A message waits for room.
+    pub(crate) fn wait(&mut self, message: u32) {
+        let flight = self.flight.get_or_insert_default();
+        flight.waiting.push_back(message);
+    }
+
+    /// Whether any does.
+    pub(crate) fn has_waiting(&self) -> bool {
+        let flight = self.flight.as_ref();
+        flight.is_some_and(|flight| !flight.waiting.is_empty())
+    }
+
+    /// The one that has waited longest; it waits no more.
+    pub(crate) fn next_waiting(&mut self) -> Option<u32> {
+        self.flight.as_mut()?.waiting.pop_front()
     }
 }
 

@@ -72,9 +72,10 @@ mod world;
 pub(crate) use options::Options;
 pub(crate) use report::Report;
 
-/// Runs one setting to its end.
-pub(crate) fn run(options: Options) -> Report {
+/// Runs one setting to its end, or says what in it does not fit together.
+pub(crate) fn run(options: Options) -> Result<Report, String> {
+    options.check()?;
     let mut world = world::World::new(options);
     world.run();
-    Report::new(&world)
+    Ok(Report::new(&world))
 }

@@ -16,7 +16,7 @@ use gstlivetorrent::proto::{
 };
 
 use super::{
-    host::{CLOSED, Connection, End, HostId, Kind, address, at_address, calling_address},
+    host::{CLOSED, CUT, Connection, End, HostId, Kind, address, at_address, calling_address},
     link::{self, Flow, SEGMENT, SEGMENT_HEADER},
     options::SECOND,
     queue::Micros,
@@ -36,7 +36,14 @@ impl World {
     /// The connection and the end of it that `conn` of `host` is.
     fn end_of(&self, host: HostId, conn: u32) -> Option<(usize, usize)> {
         let &end = self.hosts[host as usize].ends.get(conn as usize)?;
-        (end != CLOSED).then_some((end as usize / 2, end as usize % 2))
+        let number = (end & !CUT) as usize;
+        (end != CLOSED).then_some((number / 2, number % 2))
+    }
+
+    /// The other end vanished; an end that is closed counts as such.
+    fn is_cut(&self, host: HostId, conn: u32) -> bool {
+        let end = self.hosts[host as usize].ends.get(conn as usize);
+        end.is_none_or(|end| end & CUT != 0)
     }
 
     /// Takes a message that a swarm sends.
@@ -56,30 +63,27 @@ impl World {
             Kind::Polluter => self.attackers.pollute(message),
             _ => message,
         };
+        let cut = self.is_cut(host, conn);
         let connection = &mut self.connections[at];
         let bytes = message.wire_len();
         let window = self.weather.window();
         let flow = &mut connection.ends[side].flow;
-        if connection.cut {
+        if cut {
             flow.lost = flow.lost.saturating_add(bytes as u32);
             if f64::from(flow.lost) > window {
                 return;
             }
         }
-        if flow.waiting.is_empty() && flow.has_room(self.now, window) {
+        let first = !flow.has_waiting();
+        if first && flow.has_room(self.now, window) {
             self.enter(host, conn, message);
             return;
         }
-        if flow.waiting.is_empty()
-            && let Some(at) = flow.next_ack()
-        {
+        if first && let Some(at) = flow.next_ack() {
             self.later(at, host, conn, What::Room);
         }
         let message = self.messages.keep(message);
-        self.connections[at].ends[side]
-            .flow
-            .waiting
-            .push_back(message);
+        self.connections[at].ends[side].flow.wait(message);
     }
 
     /// Lets messages that waited for the window enter the uplink.
@@ -87,17 +91,17 @@ impl World {
         while let Some((at, side)) = self.end_of(host, conn) {
             let window = self.weather.window();
             let flow = &mut self.connections[at].ends[side].flow;
-            let Some(&next) = flow.waiting.front() else {
+            if !flow.has_waiting() {
                 return;
-            };
+            }
             if !flow.has_room(self.now, window) {
                 if let Some(ack) = flow.next_ack() {
                     self.later(ack, host, conn, What::Room);
                 }
                 return;
             }
-            flow.waiting.pop_front();
-            if let Some(message) = self.messages.take(next) {
+            let next = flow.next_waiting();
+            if let Some(message) = next.and_then(|next| self.messages.take(next)) {
                 self.enter(host, conn, message);
             }
         }
@@ -201,8 +205,7 @@ impl World {
     /// When a message whose last byte is here is through the downlink; never on a connection that
     /// is gone.
     fn pass_downlink(&mut self, host: HostId, conn: u32, bytes: usize) -> Option<Micros> {
-        let (at, side) = self.end_of(host, conn)?;
-        if self.connections[at].cut {
+        if self.is_cut(host, conn) {
             return None;
         }
         if let Some(until) = self.outage_ends(host) {
@@ -211,6 +214,7 @@ impl World {
         // It came over the sender's uplink, so its first byte was here earlier than its last.
         let cost = link::cost(bytes);
         let span = if bytes > SEGMENT {
+            let (at, side) = self.end_of(host, conn)?;
             let sender = self.connections[at].ends[1 - side].host;
             self.hosts[sender as usize].uplink.takes(cost)
         } else {
@@ -300,11 +304,7 @@ impl World {
             open: true,
             flow: Flow::default(),
         });
-        let mut connection = Connection {
-            rtt,
-            cut: false,
-            ends,
-        };
+        let mut connection = Connection { rtt, ends };
         for (side, end) in connection.ends.iter_mut().enumerate() {
             let host = &mut self.hosts[end.host as usize];
             end.conn = host.ends.len() as u32;
@@ -344,7 +344,7 @@ impl World {
             return;
         };
         // What waits for the window still goes, ahead of it.
-        while let Some(next) = self.connections[at].ends[side].flow.waiting.pop_front() {
+        while let Some(next) = self.connections[at].ends[side].flow.next_waiting() {
             if let Some(message) = self.messages.take(next) {
                 self.enter(host, conn, message);
             }
@@ -386,7 +386,7 @@ impl World {
         one.open -= 1;
         let connection = &mut self.connections[at];
         connection.ends[side].open = false;
-        for message in std::mem::take(&mut connection.ends[side].flow.waiting) {
+        while let Some(message) = connection.ends[side].flow.next_waiting() {
             self.messages.take(message);
         }
         if !connection.ends[1 - side].open {
@@ -404,8 +404,16 @@ impl World {
             let Some((at, side)) = self.end_of(host, conn) else {
                 continue;
             };
-            self.connections[at].cut = true;
             self.shut(host, conn);
+            let End {
+                host: other,
+                conn: theirs,
+                open,
+                ..
+            } = self.connections[at].ends[1 - side];
+            if open {
+                self.hosts[other as usize].ends[theirs as usize] |= CUT;
+            }
             self.closes_at(self.now + CUT_NOTICED, at, 1 - side);
         }
     }

@@ -152,6 +152,7 @@ impl World {
             downlink: Link::new(downlink),
             ends: Vec::new(),
             open: 0,
+            wake_at: None,
             wake: NEVER,
             wake_queued: NEVER,
             asked: None,

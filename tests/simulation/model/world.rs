@@ -274,7 +274,10 @@ impl World {
             match swarm.poll_output() {
                 Output::WakeAt(at) => {
                     let one = &mut self.hosts[host as usize];
-                    one.wake = at.map_or(NEVER, |at| one.clock.when(at));
+                    if one.wake_at != at {
+                        one.wake_at = at;
+                        one.wake = at.map_or(NEVER, |at| one.clock.when(at));
+                    }
                     break;
                 }
                 Output::Deliver(delivery) => self.meter.delivered(self.now, host, &delivery),

@@ -1,0 +1,152 @@
+// Copyright (C) 2026 The livetorrent authors
+//
+// This Source Code Form is subject to the terms of the Mozilla Public License, v2.0.
+// If a copy of the MPL was not distributed with this file, You can obtain one at
+// <https://mozilla.org/MPL/2.0/>.
+//
+// SPDX-License-Identifier: MPL-2.0
+
+//! Small copies of the settings that the engine is measured in. Each bound is a floor under what the
+//! engine reaches, not the aim.
+
+use super::model::{self, Options, Report};
+
+/// What even a swarm without any planning reaches where uplinks are short.
+const FLOOR: f64 = 0.2;
+
+/// Few viewers of a slow stream, so that it runs in a test.
+fn small(viewers: usize) -> Options {
+    let mut options = Options {
+        bitrate: 1e6,
+        seconds: 20,
+        lap: 30.0,
+        ..Options::default()
+    };
+    options.set_viewers(viewers);
+    options
+}
+
+fn run(options: Options) -> Report {
+    let report = model::run(options).expect("the setting fits together");
+    println!("{}", report.table());
+    assert_eq!(report.bad_bytes, 0, "nobody may show what was not signed");
+    assert!(report.continuity.mean <= 1.0);
+    assert!(report.diffusion[0] >= report.bounds.diffusion[0] as f64 / 1e6);
+    assert!(report.overhead >= report.bounds.overhead);
+    report
+}
+
+#[test]
+fn the_same_setting_gives_the_same_figures() {
+    let figures = || {
+        let mut options = small(8);
+        options.churn = 5.0;
+        options.cuts = 0.5;
+        options.liars = 12.5;
+        options.polluters = 12.5;
+        options.free_riders = 12.5;
+        options.firewalled = 25.0;
+        options.seconds = 12;
+        run(options).json().to_string()
+    };
+    assert_eq!(figures(), figures());
+}
+
+#[test]
+fn thirty_viewers_watch() {
+    let report = run(small(30));
+    assert_eq!((report.joined, report.never_joined), (30, 0));
+    assert!(report.continuity.mean >= FLOOR, "{:?}", report.continuity);
+}
+
+#[test]
+fn a_flash_crowd_joins() {
+    let mut options = small(10);
+    options.set("joins", "0:10,5-10:40").unwrap();
+    let report = run(options);
+    assert_eq!(report.early.viewers, 10);
+    assert!(report.joined >= 45, "{} joined", report.joined);
+    assert!(report.early.mean >= FLOOR, "{:?}", report.early);
+}
+
+#[test]
+fn viewers_come_and_go() {
+    let mut options = small(30);
+    options.churn = 20.0;
+    let report = run(options);
+    assert!(report.joined > 30, "newcomers join too");
+    assert!(report.continuity.mean >= FLOOR, "{:?}", report.continuity);
+}
+
+#[test]
+fn most_viewers_cannot_be_dialled() {
+    let mut options = small(30);
+    options.firewalled = 60.0;
+    let report = run(options);
+    assert_eq!(report.never_joined, 0);
+    assert!(report.continuity.mean >= FLOOR, "{:?}", report.continuity);
+}
+
+#[test]
+fn free_riders_among_enough_givers() {
+    let mut options = small(30);
+    options.free_riders = 50.0;
+    options.set("uplinks", "3:100").unwrap();
+    let report = run(options);
+    assert!(report.bounds.continuity >= 1.0);
+    assert_eq!(report.continuity.viewers, 15);
+    assert!(report.continuity.mean >= FLOOR, "{:?}", report.continuity);
+}
+
+#[test]
+fn free_riders_among_too_few_givers() {
+    let mut options = small(30);
+    options.free_riders = 50.0;
+    options.set("uplinks", "1.45:100").unwrap();
+    let report = run(options);
+    assert!((0.75..0.85).contains(&report.bounds.continuity));
+    assert!(report.continuity.mean >= FLOOR, "{:?}", report.continuity);
+}
+
+#[test]
+fn liars_among_givers() {
+    let mut options = small(30);
+    options.liars = 20.0;
+    options.free_riders = 20.0;
+    let report = run(options);
+    assert_eq!((report.liars.viewers, report.free_riders.viewers), (6, 6));
+    assert!(report.continuity.mean >= FLOOR, "{:?}", report.continuity);
+}
+
+#[test]
+fn polluters_are_never_believed() {
+    let mut options = small(30);
+    options.polluters = 30.0;
+    let report = run(options);
+    assert!(report.spoiled > 0.0, "the attack took place");
+    assert!(report.continuity.mean >= FLOOR, "{:?}", report.continuity);
+}
+
+#[test]
+fn relays_are_cut() {
+    let mut options = small(30);
+    options.cuts = 1.0;
+    let report = run(options);
+    assert!(report.continuity.viewers > 30, "newcomers watch too");
+    assert!(report.continuity.mean >= FLOOR, "{:?}", report.continuity);
+}
+
+#[test]
+fn clocks_drift_over_many_small_laps() {
+    let mut options = small(10);
+    options.drift = 100.0;
+    // The smallest lap there is lasts about four seconds of this stream.
+    options.bitrate = 1e6;
+    options.piece_size = 2048;
+    options.lap = 1.0;
+    options.seconds = 60;
+    options.set("uplinks", "3:100").unwrap();
+    let report = run(options);
+    assert_eq!(report.never_joined, 0);
+    assert!(report.continuity.mean >= FLOOR, "{:?}", report.continuity);
+}
