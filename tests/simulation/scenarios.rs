@@ -12,7 +12,7 @@
 use super::model::{self, Options, Report};
 
 /// What even a swarm without any planning reaches where uplinks are short.
-const FLOOR: f64 = 0.2;
+const FLOOR: f64 = 0.05;
 
 /// Few viewers of a slow stream, so that it runs in a test.
 fn small(viewers: usize) -> Options {

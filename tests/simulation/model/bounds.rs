@@ -124,3 +124,39 @@ fn schedule(options: &Options, givers: &[f64], copy: f64, alike: bool) -> [Micro
         reached.or_else(|| arrivals.last().copied()).unwrap_or(0)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_piece_reaches_one_viewer_in_a_serialisation_and_a_way() {
+        let mut options = Options::default();
+        options.set("loss", "0").unwrap();
+        let bounds = Bounds::new(&options, &[1.0], 1);
+        // 16,384 bytes, 13 of a head and 12 segments' headers at 7.5 Mbit/s, then 10 ms.
+        let expected = (16_397.0 + 480.0) * 8.0 / 7.5 + 10_000.0;
+        let found = bounds.diffusion[3] as f64;
+        assert!((found - expected).abs() < 200.0, "{found} {expected}");
+        assert_eq!(bounds.continuity, 1.0);
+    }
+
+    #[test]
+    fn too_little_uplink_bounds_continuity() {
+        let options = Options::default();
+        let bounds = Bounds::new(&options, &[0.5; 100], 100);
+        assert!((0.5..0.53).contains(&bounds.continuity), "{bounds:?}");
+    }
+
+    #[test]
+    fn ten_times_the_viewers_take_a_little_longer() {
+        let options = Options::default();
+        let last = |count: usize| Bounds::new(&options, &vec![1.0; count], count).diffusion[3];
+        let (ten, hundred, thousand) = (last(10), last(100), last(1000));
+        assert!(ten < hundred && hundred < thousand);
+        assert!(
+            thousand - hundred < 2 * (hundred - ten),
+            "{ten} {hundred} {thousand}"
+        );
+    }
+}

@@ -67,3 +67,33 @@ impl Clock {
         at
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wake_is_at_the_first_moment_that_the_clock_shows_it() {
+        let mut rng = fastrand::Rng::with_seed(2);
+        for _ in 0..1000 {
+            let clock = Clock::random(100.0, &mut rng);
+            let wanted = Instant::from_micros(rng.u64(ORIGIN..86_400 * SECOND));
+            let at = clock.when(wanted);
+            assert!(clock.now(at).at >= wanted);
+            assert!(
+                at == 0 || clock.now(at - 1).at < wanted,
+                "{clock:?} {wanted:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn clocks_run_off_by_what_was_asked_for_and_no_more() {
+        let mut rng = fastrand::Rng::with_seed(3);
+        let day = 86_400 * SECOND;
+        let off = |clock: Clock| clock.now(day).at.as_micros().abs_diff(day + ORIGIN);
+        let most = (0..1000).map(|_| off(Clock::random(100.0, &mut rng))).max();
+        assert!((8_000_000..=8_640_000).contains(&most.unwrap()), "{most:?}");
+        assert_eq!(off(Clock::random(0.0, &mut rng)), 0);
+    }
+}

@@ -236,3 +236,67 @@ impl Flow {
 pub(crate) fn exponential(mean: f64, rng: &mut fastrand::Rng) -> Micros {
     (-(1.0 - rng.f64()).ln() * mean * SECOND as f64) as Micros
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_serves_one_after_the_other_at_its_rate() {
+        let mut link = Link::new(8e6);
+        assert_eq!(link.send(0, 1000), 1001, "rounded up");
+        assert!((2000..2003).contains(&link.send(0, 1000)));
+        assert!(
+            (10_500..10_503).contains(&link.send(10_000, 500)),
+            "idle since"
+        );
+    }
+
+    #[test]
+    fn a_faster_downlink_adds_nothing_until_two_senders_meet_there() {
+        let mut downlink = Link::new(8e6);
+        assert_eq!(downlink.receive(10_000, 4000, 1000), 10_000);
+        assert_eq!(downlink.receive(10_000, 4000, 1000), 10_000);
+        let mut last = 10_000;
+        for _ in 0..10 {
+            last = downlink.receive(10_000, 4000, 1000);
+        }
+        assert!((17_900..18_100).contains(&last), "{last}");
+    }
+
+    #[test]
+    fn a_window_lets_through_no_more_than_it_holds_per_round_trip() {
+        let (window, rtt) = (30_000.0, 100_000);
+        let mut flow = Flow::default();
+        let mut sent = 0;
+        for now in (0..10_000_000).step_by(1000) {
+            while flow.has_room(now, window) {
+                flow.flies(now + rtt, 15_000);
+                sent += 15_000;
+            }
+        }
+        let per_round_trip = sent as f64 / 100.0;
+        assert!((per_round_trip - window).abs() < 1000.0, "{per_round_trip}");
+    }
+
+    #[test]
+    fn round_trips_are_fixed_per_pair_and_spread_over_the_range() {
+        let weather = Weather::new(&Options::default());
+        let trips: Vec<_> = (1..1000).map(|other| weather.rtt(0, other)).collect();
+        assert!(trips.iter().all(|rtt| (20_000..150_000).contains(rtt)));
+        let mean = trips.iter().sum::<Micros>() / 999;
+        assert!((80_000..90_000).contains(&mean), "{mean}");
+        assert_eq!(weather.rtt(3, 9), weather.rtt(9, 3));
+    }
+
+    #[test]
+    fn a_long_message_loses_a_segment_as_often_as_its_segments_do() {
+        let weather = Weather::new(&Options::default());
+        let mut rng = fastrand::Rng::with_seed(1);
+        for (segments, expected) in [(1, 0.005), (12, 0.0584), (200, 0.633)] {
+            let lost = (0..100_000).filter(|_| weather.loses(segments, &mut rng));
+            let risk = lost.count() as f64 / 1e5;
+            assert!((risk / expected - 1.0).abs() < 0.15, "{segments}: {risk}");
+        }
+    }
+}

@@ -23,8 +23,8 @@ use super::{
     queue::Micros,
 };
 
-/// A piece counts as due so long after its release time: a viewer's clock for the release starts
-/// with the quickest piece that it saw, which took a way of its own.
+/// A piece counts as due so long after its release time, and as late after that: a viewer's clock
+/// for the release starts with the quickest piece that it saw, which took a way of its own.
 const DUE_AFTER: Micros = 1_000_000;
 /// Buckets of the histogram of delays, 1 ms each; the last holds what is longer.
 const DELAYS: usize = 60_000;
@@ -47,9 +47,10 @@ pub(crate) struct Watched {
     /// The first piece delivered and when.
     pub(crate) first: Option<(u32, Micros)>,
     pub(crate) stalls: u32,
-    /// Pieces due and those of them that were delivered; set at its end.
+    /// Pieces due, set at its end; those of them that were delivered in time; those delivered late.
     pub(crate) due: u32,
     pub(crate) delivered: u32,
+    pub(crate) late: u32,
     /// By index: twice the number of the last piece that came whole, and one for its delivery.
     marks: Vec<u32>,
 }
@@ -118,6 +119,7 @@ impl Meter {
             stalls: 0,
             due: 0,
             delivered: 0,
+            late: 0,
             marks: if watches {
                 vec![u32::MAX; self.lap.npieces() as usize]
             } else {
@@ -221,7 +223,13 @@ impl Meter {
             return;
         }
         let number = number as u32;
-        viewer.first.get_or_insert((number, now));
+        let (_, since) = *viewer.first.get_or_insert((number, now));
+        let published = self.published[number as usize].at;
+        // Who begins shows what is older than its distance at once, and nobody misses it.
+        if published > since && now > published + self.latency + DUE_AFTER {
+            viewer.late += 1;
+            return;
+        }
         viewer.delivered += 1;
         let index = self.lap.index(delivery.sequence) as usize;
         viewer.marks[index] = 2 * number + 1;

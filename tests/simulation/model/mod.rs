@@ -35,6 +35,14 @@
 //!   viewer of the same kind and uplink takes the place at once.
 //! * In an outage the source's access link carries nothing; what was under way comes afterwards.
 //!
+//! # Figures
+//!
+//! They are about givers: viewers that share. A piece counts for diffusion when it was published
+//! after its viewer began to show the stream, whenever it came. It counts for continuity when its
+//! release time was over a second ago at the end of the viewer's stay; it is in time when it was
+//! delivered no later than that second after its release time, or published before the viewer
+//! began. A viewer that was owed less than a second of stream counts for joining only.
+//!
 //! # What is not in it
 //!
 //! * Acknowledgements cost nothing, and messages never share a segment, which they do in TCP.

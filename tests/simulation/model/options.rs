@@ -259,3 +259,46 @@ fn groups(text: &str) -> Result<Vec<Group>, String> {
     };
     text.split(',').map(group).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_read_as_the_command_line_has_them() {
+        let mut options = Options::default();
+        options.set("bitrate", "2.5M").unwrap();
+        options.set("uplinks", "0.25:20,1:50,3:30").unwrap();
+        options.set("joins", "0:50,20-30:1000").unwrap();
+        options.set("outage", "40-42.5").unwrap();
+        assert_eq!(options.bitrate, 2.5e6);
+        assert_eq!(options.uplinks, [(0.25, 20.0), (1.0, 50.0), (3.0, 30.0)]);
+        assert_eq!(options.viewers(), 1050);
+        assert_eq!(options.joins[1].to, 30);
+        assert_eq!(options.outage, Some((40.0, 42.5)));
+        options.set("outage", "none").unwrap();
+        assert_eq!(options.outage, None);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        let mut options = Options::default();
+        for (name, text) in [
+            ("bitrate", "0"),
+            ("bitrate", "-1"),
+            ("bitrate", "NaN"),
+            ("uplinks", "1:50"),
+            ("uplinks", "1"),
+            ("rtt", "150-20"),
+            ("loss", "101"),
+            ("joins", "5-5:3"),
+            ("piece-size", "100"),
+            ("colour", "blue"),
+        ] {
+            assert!(options.set(name, text).is_err(), "--{name} {text}");
+        }
+        options.liars = 60.0;
+        options.free_riders = 60.0;
+        assert!(options.check().is_err());
+    }
+}

@@ -161,3 +161,56 @@ impl<T: Copy> Queue<T> {
         self.done = 0;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_come_in_order_of_time_and_of_their_coming() {
+        let mut queue = Queue::new();
+        let mut rng = fastrand::Rng::with_seed(1);
+        let mut now = 0;
+        let mut last = (0, 0);
+        let (mut pushed, mut popped) = (0u64, 0);
+        let mut push = |queue: &mut Queue<u64>, at| {
+            queue.push(at, pushed);
+            pushed += 1;
+        };
+        for _ in 0..1000 {
+            // Into the span whose turn it is, the ring, and beyond it; many at the same time.
+            for reach in [1, 50, 100_000, 60_000_000] {
+                push(&mut queue, now + rng.u64(..reach));
+            }
+            for _ in 0..3 {
+                let (at, number) = queue.pop(Micros::MAX).unwrap();
+                assert!(
+                    (at, number) > last || popped == 0,
+                    "{at} {number} after {last:?}"
+                );
+                assert!(at >= now);
+                (now, last) = (at, (at, number));
+                popped += 1;
+            }
+        }
+        while let Some(event) = queue.pop(now + 100_000_000) {
+            assert!(event > last);
+            last = event;
+            popped += 1;
+        }
+        assert_eq!((popped, queue.pop(now + 200_000_000)), (4000, None));
+    }
+
+    #[test]
+    fn nothing_comes_before_its_time() {
+        let mut queue = Queue::new();
+        queue.push(1000, 'a');
+        queue.push(90_000_000, 'b');
+        assert_eq!(queue.pop(999), None);
+        assert_eq!(queue.pop(1000), Some((1000, 'a')));
+        assert_eq!(queue.pop(89_999_999), None);
+        queue.push(89_999_999, 'c');
+        assert_eq!(queue.pop(90_000_000), Some((89_999_999, 'c')));
+        assert_eq!(queue.pop(90_000_000), Some((90_000_000, 'b')));
+    }
+}

@@ -58,6 +58,8 @@ pub(crate) struct Report {
     pub(crate) spoiled: f64,
     pub(crate) overhead: f64,
     pub(crate) overhead_on_the_wire: f64,
+    /// Pieces delivered late in per cent of those due.
+    pub(crate) late: f64,
     pub(crate) stalls: u64,
     pub(crate) viewers_stalled: usize,
     pub(crate) bad_bytes: u64,
@@ -100,6 +102,11 @@ impl Report {
             liars: continuity(&|viewer| viewer.lot.kind == Kind::Liar),
             source_upload: part(totals.source, totals.stream),
             share_from_viewers: 1.0 - part(totals.from_source, totals.received.max(1)),
+            late: 100.0
+                * part(
+                    givers.iter().map(|viewer| u64::from(viewer.late)).sum(),
+                    givers.iter().map(|viewer| u64::from(viewer.due)).sum(),
+                ),
             stalls: givers.iter().map(|viewer| u64::from(viewer.stalls)).sum(),
             viewers_stalled: givers.iter().filter(|viewer| viewer.stalls > 0).count(),
             bad_bytes: totals.bad,
@@ -159,6 +166,7 @@ impl Report {
                 "spoiled_percent": self.spoiled,
                 "overhead_percent": self.overhead,
                 "overhead_with_headers_percent": self.overhead_on_the_wire,
+                "late_percent": self.late,
                 "stalls": self.stalls,
                 "viewers_stalled": self.viewers_stalled,
                 "bad_bytes": self.bad_bytes,
@@ -254,6 +262,7 @@ impl Report {
             format!("{:.3}", self.overhead_on_the_wire),
             least,
         );
+        row("delivered late, %", format!("{:.3}", self.late), none());
         row(
             "stalls/viewers stalled",
             format!("{} / {}", self.stalls, self.viewers_stalled),

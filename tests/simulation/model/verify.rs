@@ -156,3 +156,50 @@ impl Verify for SharedVerifier {
         found
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gstlivetorrent::proto::piece::Flags;
+
+    use super::super::{options::Options, source::Broadcast};
+
+    fn stream() -> (Piece, SharedVerifier) {
+        let mut broadcast = Broadcast::new(&Options::default());
+        let info = &broadcast.metainfo.info;
+        let verifier = Verifier::new(info.key().clone(), info.infohash(), info.piece_length());
+        (broadcast.publish(0, 1), SharedVerifier::new(verifier, 4))
+    }
+
+    #[test]
+    fn what_was_signed_passes_from_wherever_it_lies() {
+        let (piece, verifier) = stream();
+        for _ in 0..2 {
+            let found = verifier.piece(piece.bytes().clone()).unwrap();
+            assert!(found.flags().contains(Flags::START));
+            assert_eq!(found, piece);
+            let copy = Bytes::copy_from_slice(piece.bytes());
+            assert_eq!(verifier.piece(copy).unwrap(), piece);
+            assert_eq!(verifier.proof(piece.proof().bytes()), Ok(piece.proof()));
+        }
+    }
+
+    #[test]
+    fn what_was_not_signed_never_does() {
+        let (piece, verifier) = stream();
+        let spoil = |bytes: &[u8]| {
+            let mut bytes = bytes.to_vec();
+            *bytes.last_mut().unwrap() ^= 1;
+            bytes
+        };
+        let spoiled = Bytes::from(spoil(piece.bytes()));
+        for _ in 0..2 {
+            assert!(verifier.piece(spoiled.clone()).is_err());
+            assert!(verifier.piece(piece.bytes().slice(1..)).is_err());
+            let proof = spoil(piece.proof().bytes()).try_into().unwrap();
+            assert!(verifier.proof(&proof).is_err());
+            // Nor does it once the true one is known.
+            assert!(verifier.piece(piece.bytes().clone()).is_ok());
+        }
+    }
+}
