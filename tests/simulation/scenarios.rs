@@ -53,6 +53,28 @@ fn the_same_setting_gives_the_same_figures() {
 }
 
 #[test]
+fn one_viewer_of_a_network_without_loss_misses_nothing() {
+    let mut options = small(1);
+    options.loss = 0.0;
+    let report = run(options);
+    assert_eq!((report.joined, report.stalls), (1, 0));
+    assert_eq!(report.continuity.least, 1.0);
+    assert_eq!(report.share_from_viewers, 0.0);
+    // One way, a REQUEST and its answer after the HAVE, each with a round trip of 150 ms at most.
+    assert!(report.diffusion[3] < 0.5, "{:?}", report.diffusion);
+}
+
+#[test]
+fn an_outage_delays_what_the_source_sends() {
+    let mut options = small(3);
+    options.loss = 0.0;
+    let without = run(options.clone()).diffusion[3];
+    options.outage = Some((10.0, 11.0));
+    let with = run(options).diffusion[3];
+    assert!(with >= without.max(0.9), "{with} s, {without} s without");
+}
+
+#[test]
 fn thirty_viewers_watch() {
     let report = run(small(30));
     assert_eq!((report.joined, report.never_joined), (30, 0));

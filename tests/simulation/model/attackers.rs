@@ -135,3 +135,58 @@ pub(crate) fn reports(mut taken: Vec<(u32, u32)>) -> Vec<(u32, Message)> {
         .map(of_one)
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn piece() -> Message {
+        Message::Piece {
+            index: 7,
+            begin: 0,
+            block: Bytes::from_static(b"signed"),
+        }
+    }
+
+    #[test]
+    fn a_liar_gives_nothing_and_boasts() {
+        let attackers = Attackers::new(&Options::default());
+        assert_eq!(attackers.lie(piece()), None);
+        assert_eq!(attackers.lie(Message::Have(3)), Some(Message::Have(3)));
+        let told = Live {
+            lag: Some(900),
+            floor: Some(5),
+            ..Live::default()
+        };
+        let id = ExtensionIds::OURS.tstream_live.unwrap();
+        let payload = told.encode();
+        let said = attackers.lie(Message::Extended { id, payload });
+        let Some(Message::Extended { payload, .. }) = said else {
+            panic!("{said:?}");
+        };
+        let live = Live::decode(&payload).unwrap();
+        assert_eq!((live.lag, live.up), (Some(0), Some(31_250_000)));
+        assert_eq!(live.floor, Some(5), "the rest is as it was");
+    }
+
+    #[test]
+    fn a_liar_reports_all_that_it_was_given_to_whoever_gave_it() {
+        let told = reports(vec![(2, 9), (1, 5), (2, 8)]);
+        let conns: Vec<_> = told.iter().map(|(conn, _)| *conn).collect();
+        assert_eq!(conns, [1, 2]);
+        let payload: Transfers = [(8, 100), (9, 100)].into_iter().collect();
+        let id = ExtensionIds::OURS.tr_g2g_v2.unwrap();
+        let payload = payload.encode();
+        assert_eq!(told[1].1, Message::Extended { id, payload });
+    }
+
+    #[test]
+    fn a_polluter_changes_pieces_and_nothing_else() {
+        let mut attackers = Attackers::new(&Options::default());
+        let first = attackers.pollute(piece());
+        assert_ne!(first, piece());
+        assert_eq!(first.wire_len(), piece().wire_len());
+        assert_eq!(attackers.pollute(piece()), first);
+        assert_eq!(attackers.pollute(Message::Choke), Message::Choke);
+    }
+}
