@@ -93,6 +93,8 @@ fn the_sink_has_the_documented_defaults() {
         "port": u32 = 7764,
         "max-peers": u32 = 50,
         "max-uploads": u32 = 7,
+        "upload-budget": f64 = 3.0,
+        "max-upload-rate": u64 = 0,
         "buffer-size": u64 = 64 * MIB,
         "drain-timeout": u64 = 2_000_000_000,
         "sync": bool = true,
@@ -100,6 +102,7 @@ fn the_sink_has_the_documented_defaults() {
     assert!(!sink.property::<bool>("enable-last-sample"));
     assert_eq!(sink.property::<Option<String>>("public-address"), None);
     assert_eq!(sink.property::<String>("trackers"), "");
+    assert_eq!(sink.property::<String>("auxiliary-seeders"), "");
 }
 
 #[test]
@@ -111,12 +114,30 @@ fn the_source_has_the_documented_defaults() {
         "port": u32 = 0,
         "max-peers": u32 = 50,
         "max-uploads": u32 = 7,
+        "max-upload-rate": u64 = 0,
         "upload-enabled": bool = true,
         "buffer-size": u64 = 64 * MIB,
         "is-live": bool = true,
     );
     assert_eq!(src.property::<Option<String>>("location"), None);
     assert_eq!(src.property::<String>("peers"), "");
+}
+
+#[test]
+fn limits_of_the_upload_read_back_as_they_were_set() {
+    let sink = make("livetorrentsink");
+    sink.set_property("upload-budget", 0.0);
+    assert_eq!(sink.property::<f64>("upload-budget"), 0.0);
+    sink.set_property("upload-budget", 2.5);
+    assert_eq!(sink.property::<f64>("upload-budget"), 2.5);
+    sink.set_property("auxiliary-seeders", "a:1,b:2");
+    assert_eq!(sink.property::<String>("auxiliary-seeders"), "a:1,b:2");
+    sink.set_property("auxiliary-seeders", None::<&str>);
+    assert_eq!(sink.property::<String>("auxiliary-seeders"), "");
+    for element in [sink, make("livetorrentsrc")] {
+        element.set_property("max-upload-rate", 10_000_000_000u64);
+        assert_eq!(element.property::<u64>("max-upload-rate"), 10_000_000_000);
+    }
 }
 
 #[test]
@@ -314,6 +335,21 @@ fn a_taken_port_is_an_error_that_names_it_and_leaves_no_file() {
     assert!(alone.pipeline.set_state(gst::State::Paused).is_err());
     let text = error_text(&alone.error());
     assert!(text.contains(&port.to_string()), "{text}");
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_relay_that_is_no_address_is_an_error_that_names_it_and_leaves_no_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let alone = Alone::new(sink_in(&directory, "foo"));
+    let relays = "192.0.2.1:7764, relay.example";
+    alone.element.set_property("auxiliary-seeders", relays);
+    assert!(alone.pipeline.set_state(gst::State::Paused).is_err());
+    let text = error_text(&alone.error());
+    assert!(
+        text.contains("\"relay.example\"") && text.contains("auxiliary-seeders"),
+        "{text}"
+    );
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
 }
 

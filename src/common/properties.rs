@@ -31,6 +31,8 @@ pub(crate) struct PeerSettings {
     pub(crate) max_peers: u32,
     /// Most peers served at once.
     pub(crate) max_uploads: u32,
+    /// Most bits of pieces uploaded in a second; 0: no limit.
+    pub(crate) max_upload_rate: u64,
     /// Most bytes of pieces kept.
     pub(crate) buffer_size: u64,
 }
@@ -43,11 +45,13 @@ impl PeerSettings {
             port,
             max_peers: 50,
             max_uploads: 7,
+            max_upload_rate: 0,
             buffer_size: 64 << 20,
         }
     }
 
-    /// What a swarm is told, for a peer that listens at `listen_port`.
+    /// What a swarm is told, for a peer that listens at `listen_port`. There is no upload budget
+    /// in it: that is the sink's alone.
     pub(crate) fn config(
         &self,
         metainfo: Arc<Metainfo>,
@@ -65,7 +69,7 @@ impl PeerSettings {
             max_uploads: to_usize(self.max_uploads.into()),
             upload_enabled,
             upload_budget: 0.0,
-            max_upload_rate: 0,
+            max_upload_rate: self.max_upload_rate,
             buffer_size: to_usize(self.buffer_size),
             seed: fastrand::u64(..),
         }
@@ -103,6 +107,14 @@ impl PeerSettings {
                 .default_value(self.max_uploads)
                 .mutable_ready()
                 .build(),
+            glib::ParamSpecUInt64::builder("max-upload-rate")
+                .nick("Maximum Upload Rate")
+                .blurb(
+                    "Most that is uploaded to all peers together (bits per second, 0 = no limit)",
+                )
+                .default_value(self.max_upload_rate)
+                .mutable_ready()
+                .build(),
             glib::ParamSpecUInt64::builder("buffer-size")
                 .nick("Buffer Size")
                 .blurb("Most memory for pieces that are kept for other peers (bytes)")
@@ -121,6 +133,7 @@ impl PeerSettings {
             "port" => self.port = u16::try_from(value_of::<u32>(value)).unwrap_or(self.port),
             "max-peers" => self.max_peers = value_of(value),
             "max-uploads" => self.max_uploads = value_of(value),
+            "max-upload-rate" => self.max_upload_rate = value_of(value),
             "buffer-size" => self.buffer_size = value_of(value),
             _ => return false,
         }
@@ -134,6 +147,7 @@ impl PeerSettings {
             "port" => u32::from(self.port).to_value(),
             "max-peers" => self.max_peers.to_value(),
             "max-uploads" => self.max_uploads.to_value(),
+            "max-upload-rate" => self.max_upload_rate.to_value(),
             "buffer-size" => self.buffer_size.to_value(),
             _ => return None,
         })

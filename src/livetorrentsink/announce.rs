@@ -6,7 +6,8 @@
 //
 // SPDX-License-Identifier: MPL-2.0
 
-//! Where viewers find the source: the announce URLs of the `.tstream`.
+//! Where viewers find the source, which is the announce URLs of the `.tstream`, and where the
+//! source finds its relays.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -71,6 +72,20 @@ pub(super) fn tiers(trackers: &[String]) -> Result<Vec<Vec<String>>, gst::ErrorM
         ));
     }
     Ok(trackers.iter().map(|url| vec![url.clone()]).collect())
+}
+
+/// The user's relays.
+///
+/// # Errors
+/// Names one that is no `host:port`.
+pub(super) fn relays(relays: Vec<String>) -> Result<Vec<String>, gst::ErrorMessage> {
+    if let Some(relay) = relays.iter().find(|relay| !net::is_host_port(relay)) {
+        return Err(gst::error_msg!(
+            gst::ResourceError::Settings,
+            ("\"{relay}\" in the property auxiliary-seeders is no HOST:PORT")
+        ));
+    }
+    Ok(relays)
 }
 
 fn url(host: &str, port: u16) -> String {
@@ -144,5 +159,17 @@ mod tests {
         );
         let error = tiers(&["wss://d".into()]).unwrap_err();
         assert!(format!("{error:?}").contains("wss://d"), "{error:?}");
+    }
+
+    #[test]
+    fn a_relay_without_a_port_is_named() {
+        let good = ["192.0.2.1:7764", "relay.example:1", "[2001:db8::1]:7764"];
+        let good = good.map(str::to_owned).to_vec();
+        assert_eq!(relays(good.clone()).unwrap(), good);
+        let error = relays(vec!["b:1".into(), "relay.example".into()]).unwrap_err();
+        assert!(
+            format!("{error:?}").contains("\\\"relay.example\\\""),
+            "{error:?}"
+        );
     }
 }

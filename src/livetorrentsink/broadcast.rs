@@ -24,7 +24,7 @@ use crate::{
         metainfo::{Info, Metainfo},
         piece::{Piece, Sealer},
         stats::Stats,
-        swarm::{Event, Role},
+        swarm::{Config, Event, Role},
         time::{self, Now, UnixMicros},
     },
 };
@@ -354,6 +354,7 @@ impl Broadcast {
         let port = listener.port();
         let announce = announce::own(settings, port)?;
         let further = announce::tiers(&settings.trackers())?;
+        let auxiliary = announce::relays(settings.auxiliary_seeders())?;
         let clock = Clock {
             origin: Instant::now(),
         };
@@ -414,12 +415,16 @@ impl Broadcast {
             port,
         };
         let options = Options {
-            swarm: settings
-                .peer
-                .config(metainfo.clone(), Role::Source, port, true),
+            swarm: Config {
+                upload_budget: settings.upload_budget,
+                ..settings
+                    .peer
+                    .config(metainfo.clone(), Role::Source, port, true)
+            },
             listener,
             trackers: further,
             peers: Vec::new(),
+            auxiliary,
             serve: Some(Serve {
                 name: name.to_owned(),
                 tstream: metainfo.to_bytes().into(),

@@ -20,6 +20,9 @@ use crate::{
     proto::{lap::Lap, metainfo::lap_for},
 };
 
+/// Largest `upload-budget`: as many copies as there can be peers.
+const MAX_UPLOAD_BUDGET: f64 = 10_000.0;
+
 /// The writable properties.
 #[derive(Debug, Clone)]
 pub(super) struct Settings {
@@ -34,6 +37,10 @@ pub(super) struct Settings {
     /// Host of the announce URL; none: found out.
     pub(super) public_address: Option<String>,
     pub(super) trackers: String,
+    /// Most copies of the stream that are uploaded; 0: no limit.
+    pub(super) upload_budget: f64,
+    /// `host:port` of relays, comma-separated.
+    pub(super) auxiliary_seeders: String,
     pub(super) drain_timeout: gst::ClockTime,
     /// As on the source.
     pub(super) peer: PeerSettings,
@@ -49,6 +56,8 @@ impl Default for Settings {
             flush_time: gst::ClockTime::from_mseconds(100),
             public_address: None,
             trackers: String::new(),
+            upload_budget: 3.0,
+            auxiliary_seeders: String::new(),
             drain_timeout: gst::ClockTime::from_seconds(2),
             peer: PeerSettings::with_port(7764),
         }
@@ -107,6 +116,20 @@ impl Settings {
                 .default_value(Some(default.trackers.as_str()))
                 .mutable_ready()
                 .build(),
+            glib::ParamSpecDouble::builder("upload-budget")
+                .nick("Upload Budget")
+                .blurb("Most that is uploaded, relays included (multiple of the stream's rate, 0 = no limit)")
+                .minimum(0.0)
+                .maximum(MAX_UPLOAD_BUDGET)
+                .default_value(default.upload_budget)
+                .mutable_ready()
+                .build(),
+            glib::ParamSpecString::builder("auxiliary-seeders")
+                .nick("Auxiliary Seeders")
+                .blurb("Relays that are connected to and always served first, comma-separated host:port")
+                .default_value(Some(default.auxiliary_seeders.as_str()))
+                .mutable_ready()
+                .build(),
             glib::ParamSpecUInt64::builder("drain-timeout")
                 .nick("Drain Timeout")
                 .blurb("How long to wait at EOS until viewers hold the end (nanoseconds)")
@@ -134,6 +157,10 @@ impl Settings {
             "flush-time" => self.flush_time = gst::ClockTime::from_nseconds(value_of(value)),
             "public-address" => self.public_address = value_of(value),
             "trackers" => self.trackers = value_of::<Option<String>>(value).unwrap_or_default(),
+            "upload-budget" => self.upload_budget = value_of(value),
+            "auxiliary-seeders" => {
+                self.auxiliary_seeders = value_of::<Option<String>>(value).unwrap_or_default();
+            }
             "drain-timeout" => self.drain_timeout = gst::ClockTime::from_nseconds(value_of(value)),
             _ => return self.peer.set(name, value),
         }
@@ -150,6 +177,8 @@ impl Settings {
             "flush-time" => self.flush_time.nseconds().to_value(),
             "public-address" => self.public_address.to_value(),
             "trackers" => self.trackers.to_value(),
+            "upload-budget" => self.upload_budget.to_value(),
+            "auxiliary-seeders" => self.auxiliary_seeders.to_value(),
             "drain-timeout" => self.drain_timeout.nseconds().to_value(),
             _ => return self.peer.get(name),
         })
@@ -182,5 +211,11 @@ impl Settings {
     /// Announce URLs beside the source's own.
     pub(super) fn trackers(&self) -> Vec<String> {
         split_list(&self.trackers).map(str::to_owned).collect()
+    }
+
+    /// `host:port` of each relay.
+    pub(super) fn auxiliary_seeders(&self) -> Vec<String> {
+        let relays = split_list(&self.auxiliary_seeders);
+        relays.map(str::to_owned).collect()
     }
 }

@@ -146,6 +146,7 @@ impl LiveTorrentSrc {
             listener,
             trackers: metainfo.trackers.clone(),
             peers,
+            auxiliary: Vec::new(),
             serve: None,
             trace: Some(Trace::new(move |line| gst::trace!(CAT, id = &id, "{line}"))),
         };

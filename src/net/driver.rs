@@ -271,7 +271,9 @@ impl Driver {
             Woken::Inbound(inbound) => self.take_inbound(inbound),
             Woken::Piece(piece) => self.tell(Input::Publish(piece)),
             Woken::Taken => self.grant_room(),
-            Woken::Command(Command::AddPeer(address)) => self.add_peer(&address),
+            Woken::Command(Command::AddPeer(address)) => {
+                self.try_peer(&address, Origin::Configured);
+            }
             Woken::Command(Command::SetLatency(latency)) => self.tell(Input::SetLatency(latency)),
             Woken::Command(Command::JumpToLive) => self.tell(Input::JumpToLive),
             Woken::Time | Woken::Stop => {}
@@ -426,9 +428,9 @@ impl Driver {
     }
 
     /// Looks up what the user named, and tries it.
-    pub(super) fn add_peer(&mut self, address: &str) {
+    pub(super) fn try_peer(&mut self, address: &str, origin: Origin) {
         match HostPort::parse(address) {
-            Some(target) => self.look_up(target, Origin::Configured),
+            Some(target) => self.look_up(target, origin),
             None => self
                 .notifier
                 .tracker(format!("{address:?} is no HOST:PORT of a peer")),

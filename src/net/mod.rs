@@ -96,6 +96,8 @@ pub struct Options {
     pub trackers: Vec<Vec<String>>,
     /// `host:port` of peers to try at once.
     pub peers: Vec<String>,
+    /// Source: `host:port` of the relays that are always served.
+    pub auxiliary: Vec<String>,
     /// Source: serve `/announce`, `/scrape` and `/<name>.tstream` with these bytes.
     pub serve: Option<Serve>,
     /// Where inputs, outputs and events are written, for the log.
@@ -347,6 +349,7 @@ impl Setup {
             listener,
             trackers,
             peers,
+            auxiliary,
             serve,
             trace,
         } = self.options;
@@ -382,8 +385,11 @@ impl Setup {
             trace,
             connections: Connections::default(),
         };
-        for peer in &peers {
-            driver.add_peer(peer);
+        // Relays first: a name is looked up for whom it is given to first.
+        for (addresses, origin) in [(auxiliary, Origin::Auxiliary), (peers, Origin::Configured)] {
+            for address in &addresses {
+                driver.try_peer(address, origin);
+            }
         }
         if viewer {
             for target in trackers
@@ -440,6 +446,13 @@ fn max_unpublished(config: &Config) -> usize {
     let held = usize::try_from(info.lap().half()).unwrap_or(usize::MAX);
     let fit = config.buffer_size / info.piece_length() as usize;
     fit.min(held).max(MIN_UNPUBLISHED)
+}
+
+/// Whether `text` says where a peer is, as [`Options::peers`] and [`Driver::add_peer`] take it:
+/// `host:port`, `1.2.3.4:port` or `[v6]:port`.
+#[must_use]
+pub fn is_host_port(text: &str) -> bool {
+    HostPort::parse(text).is_some()
 }
 
 /// The address that the default route would use; no packet is sent. Nothing without a route.

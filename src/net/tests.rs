@@ -72,6 +72,7 @@ impl Stream {
             listener: Listener::bind(&[LOOPBACK], 0).unwrap(),
             trackers: Vec::new(),
             peers: Vec::new(),
+            auxiliary: Vec::new(),
             serve: None,
             trace: None,
         }
@@ -321,6 +322,37 @@ fn silent_connections_do_not_keep_a_peer_out_and_a_viewer_speaks_no_http() {
     browser.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
     assert!(!matches!(browser.read(&mut [0]), Ok(1..)));
     viewer.stop();
+    source.stop();
+}
+
+#[test]
+fn a_source_dials_its_relays() {
+    let mut stream = Stream::new();
+    let relay = Driver::start(stream.options(VIEWER), |_| {}).unwrap();
+    let (tell, told) = mpsc::channel();
+    let options = Options {
+        auxiliary: vec![format!("localhost:{}", relay.local_port())],
+        ..stream.options(Role::Source)
+    };
+    let source = Driver::start(options, move |notice| {
+        let _ = tell.send(notice);
+    })
+    .unwrap();
+    let added = told.iter().find_map(|notice| match notice {
+        Notice::Swarm(Event::PeerAdded { address, .. }) => Some(address),
+        _ => None,
+    });
+    assert_eq!(
+        added.map(|address| address.port()),
+        Some(relay.local_port())
+    );
+    stream.publish(&source, Flags::default());
+    wait_until("the relay plays", || relay.stats().bytes_out > 0);
+    stream.publish(&source, Flags::END);
+    let deliveries = collect(relay.outlet());
+    let payload: Vec<&[u8]> = deliveries.iter().map(|d| &d.payload[..]).collect();
+    assert_eq!(payload.concat(), stream.payload);
+    relay.stop();
     source.stop();
 }
 
