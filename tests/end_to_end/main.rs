@@ -13,6 +13,7 @@ mod bad_input;
 mod broadcast;
 mod hostile;
 mod pause;
+mod relay;
 mod restart;
 mod shutdown;
 mod support;
