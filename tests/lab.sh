@@ -25,7 +25,8 @@
 #   --source-upload X   the source's upload-budget, as multiple of the bitrate (default 3)
 #   --allow X           most that the source's link may carry (default 1.07 times --source-upload:
 #                       packet headers and messages beside the pieces)
-#   --latency MS        the viewers' distance behind the source (default 1500)
+#   --latency MS        the viewers' distance behind the source (default 1500; 0 shows what comes at
+#                       once, so that the lateness is the network's)
 #   --show              print the end of each process's words, too
 
 set -euo pipefail
@@ -68,7 +69,7 @@ is_multiple "$allowed" || die "--allow needs a number"
 
 # The links, where no uplink is chosen.
 readonly link_rate=100000000
-# Longest wait in a link's queue, as a home router has it.
+# Longest wait in a link's queue; what comes then is dropped, as a home router does.
 readonly queue=200ms
 # A network that nobody else sees; the source is its first host.
 readonly subnet=10.77.0
@@ -226,7 +227,7 @@ await() {
     done
 }
 
-is_ready() { grep -q livetorrent-ready "$dir/$1.log"; }
+is_ready() { grep -qs livetorrent-ready "$dir/$1.log"; }
 
 # The source's place in its file, in `sent`: what it has broadcast but for a buffer.
 position=
@@ -255,6 +256,8 @@ ticks() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | awk '{ print $12 + $13 }'
 counters() {
     local i
     say "time $(milliseconds)"
+    # user, nice, system, idle, iowait and so on of all cores.
+    awk '/^cpu / { print "machine", $2 + $3 + $4 + $7 + $8 }' /proc/stat
     say "source $(uploaded source) $(ticks "${children[0]}")"
     for ((i = 0; i < viewers; i++)); do
         say "v$i $(uploaded "v$i") $(ticks "${children[i + 1]}")"
@@ -351,15 +354,17 @@ compare() {
     ' "$dir/sent.ts" "$1"
 }
 
-# lateness VIEWER OFFSET: how long the broadcast had been past what the viewer showed, in ms: median
-# and most. OFFSET is what stands in the broadcast before the viewer's first byte.
+# lateness VIEWER OFFSET LENGTH: how long the broadcast had been past what the viewer showed, in ms:
+# median and most. OFFSET is what stands in the broadcast before the viewer's first byte; after LENGTH
+# bytes of its output, one that skipped is no longer at a place that could be told.
 lateness() {
-    awk -v offset="$2" -v column=$(($1 + 3)) '
+    awk -v offset="$2" -v whole="$3" -v column=$(($1 + 3)) '
         { time[NR] = $1; sent[NR] = $2; got[NR] = $column }
         END {
             at = 1
             for (i = 2; i <= NR; i++) {
                 if (got[i] == got[i - 1]) continue
+                if (got[i] > whole) exit
                 while (at < i && sent[at] < got[i] + offset) at++
                 print time[i] - time[at]
             }
@@ -387,7 +392,7 @@ judge() {
     local start headers right got skipped median most due verdict=exact
     read -r start headers right got < <(compare "$dir/v$1.ts")
     skipped=$(grep -c livetorrent-skipped "$dir/v$1.log" || true)
-    read -r median most < <(lateness "$1" $((start - headers)))
+    read -r median most < <(lateness "$1" $((start - headers)) $((headers + right)))
     due=$((start < 0 ? size : size - start))
     if ((start < 0)); then
         verdict="NOT the broadcast"
@@ -414,7 +419,7 @@ report() {
     elapsed=$(difference time 2)
     from_source=$(difference source 2)
     say ""
-    say "viewer    uplink  join ms  late ms at most    upload     seen    output"
+    say "viewer    uplink  join ms  late ms  at most     upload       seen  output"
     for ((i = 0; i < viewers; i++)); do
         judge "$i"
         all=$((all + $(difference "v$i" 2)))
@@ -422,9 +427,10 @@ report() {
     done
     multiple=$(over "$from_source")
     say ""
-    say "Source's link, all told     $multiple x the stream's rate over $((elapsed / 1000)) s (allowed: $allowed x)"
+    say "Source's link, all told     $multiple x the stream's rate over $(((elapsed + 500) / 1000)) s (allowed: $allowed x)"
     say "Viewers' share              $(awk -v a="$all" -v s="$from_source" 'BEGIN { printf "%.1f", 100 * a / (a + s) }') % of all bytes on the links"
-    say "Processor                   source $(of_a_core "$(difference source 3)"), viewers $(of_a_core "$ticks") of a core together"
+    say "Processor                   source $(of_a_core "$(difference source 3)"), viewers $(of_a_core "$ticks") of a core together;" \
+        "this machine $(of_a_core "$(difference machine 2)") of its $(nproc) cores' $(nproc)00 %"
     if awk -v x="$multiple" -v most="$allowed" 'BEGIN { exit !(x > most) }'; then
         say "The source sent MORE than is allowed"
         failed=true

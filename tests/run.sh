@@ -54,7 +54,7 @@ RUSTDOCFLAGS='--deny warnings' cargo doc --locked --no-deps --quiet
 cargo test --locked --doc --quiet
 
 step "scripts at work"
-for script in pipelines/*.sh; do
+for script in pipelines/*.sh tests/*.sh; do
     "$script" --help >/dev/null
 done
 pipelines/demo.sh --seconds 8
