@@ -38,8 +38,15 @@ const READ_BUFFER: usize = 32 * 1024;
 const WRITE_FRAMES: usize = 64;
 /// The swarm stops at 256 KiB (PROTOCOL §6); what goes beyond this is not its doing.
 const MAX_QUEUED: usize = 4 * 1024 * 1024;
-/// Unsent bytes that the kernel takes: more would only age there, and could not be taken back.
-const KERNEL_UNSENT: u32 = 128 * 1024;
+/// Unsent bytes with which the kernel takes no more: they only age there, and cannot be taken back
+/// when something more urgent comes or a slow uplink is shared with others. What is in flight does
+/// not count, so this slows no connection down. It is a mark and no limit: a segment that was
+/// begun is filled first, to 64 KiB at most.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const KERNEL_UNSENT: u32 = 16 * 1024;
+/// Where there is no such mark: the whole send buffer, what is in flight included.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const SEND_BUFFER: usize = 128 * 1024;
 
 /// How long things may take.
 #[derive(Debug, Clone, Copy)]
@@ -158,7 +165,7 @@ fn tune(stream: &TcpStream) {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     let _ = socket.set_tcp_notsent_lowat(KERNEL_UNSENT);
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    let _ = socket.set_send_buffer_size(KERNEL_UNSENT as usize);
+    let _ = socket.set_send_buffer_size(SEND_BUFFER);
 }
 
 /// Reads until the connection ends; why it did. Each batch waits for the driver.
