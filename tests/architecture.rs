@@ -31,6 +31,7 @@ const OUTSIDE_WORLD: &[&str] = &[
     "async_executor",
     "async_channel",
     "async_io",
+    "rustix",
     "futures_lite",
     "blocking",
     "socket2",
@@ -105,7 +106,7 @@ const RULES: &[Rule] = &[
     Rule {
         folder: "",
         except: &["net/runtime.rs"],
-        forbidden: &["async_std"],
+        forbidden: &["async_std", "async_io", "rustix"],
         reason: "net/runtime.rs is the one file to change the day async-std is replaced",
     },
     Rule {

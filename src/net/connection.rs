@@ -25,7 +25,7 @@ use futures_lite::{AsyncReadExt as _, AsyncWriteExt as _, future};
 
 use super::{
     inbox::Inbound,
-    runtime::{TcpStream, timeout},
+    runtime::{Outflow, TcpStream, timeout},
 };
 use crate::proto::{
     swarm::ConnId,
@@ -36,12 +36,13 @@ use crate::proto::{
 const READ_BUFFER: usize = 32 * 1024;
 /// Frames of one write. Each is two slices at most; systems take 1024.
 const WRITE_FRAMES: usize = 64;
+/// Bytes of one write, which the kernel takes whole when it takes any.
+const WRITE_BYTES: usize = 16 * 1024;
 /// The swarm stops at 256 KiB (PROTOCOL §6); what goes beyond this is not its doing.
 const MAX_QUEUED: usize = 4 * 1024 * 1024;
 /// Unsent bytes with which the kernel takes no more: they only age there, and cannot be taken back
 /// when something more urgent comes or a slow uplink is shared with others. What is in flight does
-/// not count, so this slows no connection down. It is a mark and no limit: a segment that was
-/// begun is filled first, to 64 KiB at most.
+/// not count, so this slows no connection down. Half of it is where the kernel asks for more.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const KERNEL_UNSENT: u32 = 16 * 1024;
 /// Where there is no such mark: the whole send buffer, what is in flight included.
@@ -120,6 +121,7 @@ impl Connection {
             queued,
             begun: VecDeque::new(),
             offset: 0,
+            outflow: Outflow::default(),
         };
         (handle, self.run(writer, held))
     }
@@ -279,6 +281,7 @@ struct Writer {
     begun: VecDeque<Frame>,
     /// Bytes of the first begun frame that are out.
     offset: usize,
+    outflow: Outflow,
 }
 
 impl Writer {
@@ -322,25 +325,33 @@ impl Writer {
         !self.begun.is_empty()
     }
 
-    /// Hands some bytes to the kernel; how many.
+    /// Hands some bytes to the kernel once it wants them; how many.
     async fn write(&mut self, mut stream: &TcpStream) -> io::Result<usize> {
-        let mut slices = Vec::with_capacity(2 * self.begun.len());
-        let mut skip = self.offset;
-        for frame in &self.begun {
-            for part in [&frame.head[..], &frame.body[..]] {
-                let skipped = skip.min(part.len());
-                skip -= skipped;
-                if skipped < part.len() {
-                    slices.push(IoSlice::new(&part[skipped..]));
-                }
-            }
-        }
-        let written = stream.write_vectored(&slices).await?;
+        self.outflow.room(stream).await;
+        let written = stream.write_vectored(&self.slices()).await?;
         if written == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }
         self.advance(written);
         Ok(written)
+    }
+
+    /// The next [`WRITE_BYTES`] of what is begun.
+    fn slices(&self) -> Vec<IoSlice<'_>> {
+        let mut slices = Vec::with_capacity(2 * self.begun.len());
+        let (mut skip, mut left) = (self.offset, WRITE_BYTES);
+        for frame in &self.begun {
+            for part in [&frame.head[..], &frame.body[..]] {
+                let skipped = skip.min(part.len());
+                skip -= skipped;
+                let taken = left.min(part.len() - skipped);
+                left -= taken;
+                if taken > 0 {
+                    slices.push(IoSlice::new(&part[skipped..skipped + taken]));
+                }
+            }
+        }
+        slices
     }
 
     fn advance(&mut self, written: usize) {

@@ -6,7 +6,8 @@
 //
 // SPDX-License-Identifier: MPL-2.0
 
-//! Sockets, timers and an executor that can be stopped. The only file that names async-std.
+//! Sockets, timers and an executor that can be stopped. The only file that names async-std, and
+//! async-io below it.
 //!
 //! async-std's own executor never stops once it was started, so it never is: nothing here calls
 //! its `task::spawn`, `task::block_on`, `spawn_blocking`, `fs`, or resolves a name through it.
@@ -22,7 +23,10 @@ use std::{
 };
 
 use async_executor::Executor;
+use async_io::Async;
 use futures_lite::future;
+use rustix::event::{PollFd, PollFlags, Timespec};
+use socket2::SockRef;
 
 pub(super) use async_std::net::{TcpListener, TcpStream};
 
@@ -79,6 +83,34 @@ impl Spawner {
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         if let Some(executor) = self.0.upgrade() {
             executor.spawn(task).detach();
+        }
+    }
+}
+
+/// Tells when the kernel wants more of a connection's bytes (TCP_NOTSENT_LOWAT). A write alone does
+/// not tell: it fills the segment that was begun, up to 64 KiB, whatever that mark says.
+#[derive(Debug, Default)]
+pub(super) struct Outflow {
+    /// A second handle of the socket, for the first time that there was no room: async-std
+    /// does not let its own be waited for.
+    handle: Option<Async<std::net::TcpStream>>,
+}
+
+impl Outflow {
+    /// Waits until `stream`, which is always the same, can be written to, or has failed. Where
+    /// the system cannot tell, the write will.
+    pub(super) async fn room(&mut self, stream: &TcpStream) {
+        let mut wanted = [PollFd::new(stream, PollFlags::OUT)];
+        if rustix::event::poll(&mut wanted, Some(&Timespec::default())) != Ok(0) {
+            return;
+        }
+        if self.handle.is_none() {
+            let second = SockRef::from(stream).try_clone();
+            self.handle = second.and_then(|s| Async::new_nonblocking(s.into())).ok();
+        }
+        if let Some(handle) = &self.handle {
+            // An error is the socket's own: the write tells it.
+            let _ = handle.writable().await;
         }
     }
 }
@@ -207,6 +239,32 @@ mod tests {
             !names.iter().any(|name| name.starts_with("async-std")),
             "{names:?}"
         );
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn there_is_room_again_once_the_peer_has_read() {
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let near = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut far, _) = listener.accept().unwrap();
+        let mut near = TcpStream::from(near);
+        SockRef::from(&near)
+            .set_tcp_notsent_lowat(16 * 1024)
+            .unwrap();
+        let mut outflow = Outflow::default();
+        let (reader, written) = future::block_on(async {
+            let mut written = 0;
+            while future::poll_once(outflow.room(&near)).await.is_some() {
+                written += near.write(&[0; 16 * 1024]).await.unwrap();
+            }
+            assert!(outflow.handle.is_some() && written > 0);
+            let reader = thread::spawn(move || io::copy(&mut far, &mut io::sink()).unwrap());
+            let room = timeout(LIMIT, outflow.room(&near)).await;
+            assert_eq!(room, Some(()), "after {written} bytes");
+            drop((near, outflow));
+            (reader, written)
+        });
+        assert_eq!(reader.join().unwrap(), written as u64);
     }
 
     #[test]
