@@ -23,7 +23,7 @@
 #   --uplinks LIST      what viewers can send, as multiple of the bitrate:percent of viewers,...
 #                       (default 0.25:20,1:50,3:30)
 #   --source-upload X   the source's upload-budget, as multiple of the bitrate (default 3)
-#   --allow X           most that the source's link may carry (default 1.07 times --source-upload:
+#   --allow X           most that the source's link may carry (default --source-upload and a 15th of it:
 #                       packet headers and messages beside the pieces)
 #   --latency MS        the viewers' distance behind the source (default 1500; 0 shows what comes at
 #                       once, so that the lateness is the network's)
@@ -63,7 +63,7 @@ is_number "$seconds" 5 || die "--seconds needs a number of at least 5"
 is_number "$bitrate" 200000 || die "--bitrate needs a number of at least 200000"
 is_number "$latency" 0 || die "--latency needs a number"
 is_multiple "$budget" || die "--source-upload needs a number"
-[[ -n $allowed ]] || allowed=$(awk -v budget="$budget" 'BEGIN { printf "%.2f", budget * 1.07 }')
+[[ -n $allowed ]] || allowed=$(awk -v budget="$budget" 'BEGIN { printf "%.2f", budget * 16 / 15 }')
 is_multiple "$allowed" || die "--allow needs a number"
 [[ $uplinks =~ ^([0-9.]+:[0-9]+,)*[0-9.]+:[0-9]+$ ]] || die "--uplinks needs multiple:percent,..."
 
