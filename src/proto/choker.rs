@@ -13,9 +13,16 @@ use std::{collections::BTreeSet, time::Duration};
 use super::{swarm::ConnId, time::Instant};
 
 /// How often the slots are given out anew.
-pub const ROUND: Duration = Duration::from_secs(5);
+pub const ROUND: Duration = Duration::from_secs(1);
 /// How long the optimistic slot stays with one peer.
 pub const OPTIMISTIC: Duration = Duration::from_secs(30);
+/// How often a slot changes hands to one that gives more.
+const CONTEST: Duration = Duration::from_secs(10);
+/// Who takes another's slot must have given so many times more: each change costs promises.
+const CLEARLY_MORE: f64 = 1.5;
+
+/// Who lacks so much more of the newest pieces than another needs a slot more.
+const MUCH: f64 = 0.3;
 
 /// What the choker looks at.
 #[derive(Debug, Clone, Copy)]
@@ -24,66 +31,163 @@ pub struct Candidate {
     pub conn: ConnId,
     /// It is served now.
     pub unchoked: bool,
-    /// It makes use of being served, or has just begun to be.
-    pub takes: bool,
-    /// Bytes per second that it gave us lately.
-    pub gave: f64,
+    /// It has its slot for a while.
+    pub settled: bool,
+    /// It had a slot of late and made no use of it.
+    pub idle: bool,
+    /// How much it gives.
+    pub credit: f64,
+    /// Bytes a second that it takes.
+    pub takes: f64,
+    /// It takes little.
+    pub light: bool,
+    /// Part of the newest pieces that it does not show.
+    pub lacks: f64,
+    /// It is served whatever it gives, in a slot of its own.
+    pub always: bool,
 }
 
-/// Gives the slots to those who give most, one of them to a random other in turn.
+/// Gives the slots to those who use them and give most, what is spare to those who lack most, and
+/// one to a random other in turn.
 #[derive(Debug, Default)]
 pub struct Choker {
     optimistic: Option<(ConnId, Instant)>,
+    contested: Instant,
 }
 
 impl Choker {
-    /// Who is to be unchoked among the interested. Ties go to who has a
-    /// slot already and uses it, then to chance: nobody holds one by being there.
+    /// Who is to be unchoked among the interested. `spare`: the uplink has room for more.
     pub fn choose(
         &mut self,
         now: Instant,
         interested: &[Candidate],
         slots: usize,
+        spare: bool,
         rng: &mut fastrand::Rng,
     ) -> BTreeSet<ConnId> {
-        if interested.len() <= slots {
-            return interested.iter().map(|candidate| candidate.conn).collect();
+        let (always, others): (Vec<&Candidate>, Vec<&Candidate>) =
+            interested.iter().partition(|c| c.always);
+        let mut chosen: BTreeSet<_> = always.iter().map(|c| c.conn).collect();
+        if others.len() <= slots {
+            chosen.extend(others.iter().map(|c| c.conn));
+            return chosen;
         }
-        let mut ranked: Vec<_> = interested.iter().map(|c| (*c, rng.u64(..))).collect();
-        ranked.sort_by(|(a, a_chance), (b, b_chance)| {
-            (b.gave.total_cmp(&a.gave))
-                .then((b.unchoked && b.takes).cmp(&(a.unchoked && a.takes)))
-                .then(a_chance.cmp(b_chance))
+        if slots == 0 {
+            return chosen;
+        }
+        let (mut users, mut waiting): (Vec<_>, Vec<_>) = others
+            .into_iter()
+            .map(|candidate| (*candidate, rng.u64(..)))
+            .partition(|(c, _)| c.unchoked && !c.idle);
+        let regular = slots - 1;
+        users.sort_by(|(a, a_chance), (b, b_chance)| {
+            (b.credit.total_cmp(&a.credit)).then(a_chance.cmp(b_chance))
         });
-        let regular = slots.saturating_sub(1);
-        let mut chosen: BTreeSet<_> = ranked[..regular].iter().map(|(c, _)| c.conn).collect();
-        let rest = &ranked[regular..];
-        if slots > 0 {
-            chosen.insert(self.optimistic(now, rest, rng));
+        waiting.extend(users.split_off(users.len().min(regular)));
+        fill_with_givers(&mut users, &mut waiting, regular);
+        if now.since(self.contested) >= CONTEST {
+            self.contested = now;
+            contest(&mut users, &mut waiting);
         }
+        if spare {
+            waiting.sort_by(|(a, a_chance), (b, b_chance)| {
+                (a.idle.cmp(&b.idle))
+                    .then(b.lacks.total_cmp(&a.lacks))
+                    .then(a_chance.cmp(b_chance))
+            });
+            let free = (regular - users.len()).min(waiting.len());
+            users.extend(waiting.drain(..free));
+            make_room(&mut users, &mut waiting);
+        }
+        chosen.extend(users.iter().map(|(c, _)| c.conn));
+        chosen.extend(self.optimistic(now, &waiting, rng));
         chosen
+    }
+
+    /// Who else is to be unchoked between two rounds: whoever waits, while there are slots.
+    pub fn fill(
+        interested: &[Candidate],
+        slots: usize,
+        rng: &mut fastrand::Rng,
+    ) -> BTreeSet<ConnId> {
+        let (mut chosen, waiting): (Vec<&Candidate>, Vec<&Candidate>) =
+            interested.iter().partition(|c| c.unchoked || c.always);
+        let taken = chosen.iter().filter(|c| !c.always).count();
+        let mut waiting: Vec<_> = waiting.into_iter().map(|c| (c, rng.u64(..))).collect();
+        waiting.sort_by_key(|(c, chance)| (c.idle, *chance));
+        let free = slots.saturating_sub(taken);
+        chosen.extend(waiting.into_iter().take(free).map(|(c, _)| c));
+        chosen.iter().map(|c| c.conn).collect()
     }
 
     fn optimistic(
         &mut self,
         now: Instant,
-        rest: &[(Candidate, u64)],
+        waiting: &[(Candidate, u64)],
         rng: &mut fastrand::Rng,
-    ) -> ConnId {
+    ) -> Option<ConnId> {
         if let Some((conn, since)) = self.optimistic
             && now.since(since) < OPTIMISTIC
-            && rest.iter().any(|(c, _)| c.conn == conn)
+            && waiting.iter().any(|(c, _)| c.conn == conn && !c.idle)
         {
-            return conn;
+            return Some(conn);
         }
-        let waiting: Vec<_> = rest.iter().filter(|(c, _)| !c.unchoked).collect();
-        let (candidate, _) = if waiting.is_empty() {
-            rest[rng.usize(..rest.len())]
-        } else {
-            *waiting[rng.usize(..waiting.len())]
-        };
+        let mut choked: Vec<_> = waiting.iter().filter(|(c, _)| !c.unchoked).collect();
+        if choked.is_empty() {
+            choked = waiting.iter().collect();
+        }
+        let (candidate, _) = choked.get(rng.usize(..choked.len().max(1)))?;
         self.optimistic = Some((candidate.conn, now));
-        candidate.conn
+        Some(candidate.conn)
+    }
+}
+
+/// Who lacks most takes the place of who takes least, one a round: a slot for one that has enough
+/// is lost for one that has nothing.
+fn make_room(users: &mut [(Candidate, u64)], waiting: &mut [(Candidate, u64)]) {
+    let least = users
+        .iter_mut()
+        .filter(|(c, _)| c.unchoked && c.settled)
+        .min_by(|(a, _), (b, _)| a.takes.total_cmp(&b.takes));
+    let neediest = waiting
+        .first_mut()
+        .filter(|(c, _)| !c.idle && c.lacks >= MUCH);
+    if let (Some(least), Some(neediest)) = (least, neediest)
+        && least.0.light
+        && neediest.0.lacks > least.0.lacks.min(1.0 - MUCH)
+    {
+        std::mem::swap(least, neediest);
+    }
+}
+
+/// Free slots go to those who give, most first.
+fn fill_with_givers(
+    users: &mut Vec<(Candidate, u64)>,
+    waiting: &mut Vec<(Candidate, u64)>,
+    regular: usize,
+) {
+    waiting.sort_by(|(a, a_chance), (b, b_chance)| {
+        (a.idle.cmp(&b.idle))
+            .then(b.credit.total_cmp(&a.credit))
+            .then(a_chance.cmp(b_chance))
+    });
+    let gives = |(candidate, _): &&(Candidate, u64)| !candidate.idle && candidate.credit > 0.0;
+    let givers = waiting.iter().take_while(gives).count();
+    let free = regular.saturating_sub(users.len());
+    users.extend(waiting.drain(..givers.min(free)));
+}
+
+/// Who waits and gives clearly more takes the place of who gives least.
+fn contest(users: &mut [(Candidate, u64)], waiting: &mut [(Candidate, u64)]) {
+    let best = waiting.first_mut().filter(|(c, _)| !c.idle);
+    let least = users
+        .iter_mut()
+        .filter(|(c, _)| c.settled)
+        .min_by(|(a, _), (b, _)| a.credit.total_cmp(&b.credit));
+    if let (Some(best), Some(least)) = (best, least)
+        && best.0.credit > least.0.credit * CLEARLY_MORE
+    {
+        std::mem::swap(least, best);
     }
 }
 
@@ -96,8 +200,13 @@ mod tests {
             .map(|i| Candidate {
                 conn: ConnId(i),
                 unchoked: false,
-                takes: true,
-                gave: i as f64,
+                idle: false,
+                settled: true,
+                credit: i as f64,
+                takes: 0.0,
+                light: true,
+                lacks: 0.0,
+                always: false,
             })
             .collect()
     }
@@ -105,14 +214,16 @@ mod tests {
     #[test]
     fn everybody_is_served_while_there_are_slots() {
         let mut rng = fastrand::Rng::with_seed(1);
-        let chosen = Choker::default().choose(Instant::default(), &candidates(7), 7, &mut rng);
+        let chosen =
+            Choker::default().choose(Instant::default(), &candidates(7), 7, true, &mut rng);
         assert_eq!(chosen.len(), 7);
     }
 
     #[test]
     fn those_who_give_most_get_all_slots_but_one() {
         let mut rng = fastrand::Rng::with_seed(1);
-        let chosen = Choker::default().choose(Instant::default(), &candidates(20), 4, &mut rng);
+        let chosen =
+            Choker::default().choose(Instant::default(), &candidates(20), 4, true, &mut rng);
         assert_eq!(chosen.len(), 4);
         assert!((17..20).all(|i| chosen.contains(&ConnId(i))));
     }
@@ -126,15 +237,15 @@ mod tests {
             let now = Instant::from_micros(turn * 5_000_000);
             let mut all = candidates(10);
             for candidate in &mut all {
-                candidate.gave = 0.0;
+                candidate.credit = 0.0;
                 candidate.unchoked = candidate.conn.0 < 4;
-                candidate.takes = candidate.conn.0 == 3;
+                candidate.idle = candidate.conn.0 < 3;
             }
-            let chosen = choker.choose(now, &all, 4, &mut rng);
+            let chosen = choker.choose(now, &all, 4, true, &mut rng);
             assert!(chosen.contains(&ConnId(3)), "who uses it keeps it");
             seen.extend(chosen);
         }
-        assert_eq!(seen.len(), 10);
+        assert!((3..10).all(|i| seen.contains(&ConnId(i))));
     }
 
     #[test]
@@ -144,7 +255,7 @@ mod tests {
         let mut seen = BTreeSet::new();
         for turn in 0..200u64 {
             let now = Instant::from_micros(turn * 30_000_000);
-            seen.extend(choker.choose(now, &candidates(10), 2, &mut rng));
+            seen.extend(choker.choose(now, &candidates(10), 2, true, &mut rng));
         }
         assert_eq!(seen.len(), 10);
     }

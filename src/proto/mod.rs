@@ -18,8 +18,9 @@
 //! | [`wire`], [`tracker`], [`address`] | messages and their bytes |
 //! | [`metainfo`], [`uri`], [`key`], [`restart`] | files and links (§1, §2) |
 //! | [`piece`], [`lap`] | the signed unit, its numbers and their window (§2, §3) |
-//! | [`picker`], [`choker`], [`clock`] | policies: from whom, to whom, when |
-//! | [`sequence_set`], [`rate`], [`time`], [`stats`] | what these are made of |
+//! | [`picker`], [`choker`], [`carrier`], [`clock`] | policies: from whom, to whom, when |
+//! | [`hops`], [`pace`], [`limiter`], [`rate`] | what these measure and keep |
+//! | [`sequence_set`], [`time`], [`stats`] | what all of it is made of |
 //!
 //! What follows is the contract that all of it keeps.
 //!
@@ -28,11 +29,15 @@
 
 pub mod address;
 mod address_book;
+pub mod carrier;
 pub mod choker;
 pub mod clock;
+pub mod hops;
 pub mod key;
 pub mod lap;
+pub mod limiter;
 pub mod metainfo;
+pub mod pace;
 mod peer;
 pub mod picker;
 pub mod piece;

@@ -9,7 +9,7 @@
 //! One connection as the swarm sees it.
 
 use std::{
-    collections::{BTreeMap, HashSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashSet, VecDeque},
     net::SocketAddr,
     time::Duration,
 };
@@ -17,6 +17,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 
 use super::{
+    hops::{CLASSES, ClassHops, FAR},
     lap::{Lap, Sequence},
     piece::Header,
     rate::{Quota, Rate},
@@ -41,12 +42,33 @@ const MAX_PIPELINE: usize = 64;
 
 /// A request is late after four times the peer's usual answer time, and not before this.
 pub(super) const LATE_AT_LEAST: Duration = Duration::from_millis(250);
+/// A promise is overdue after four times the peer's usual answer time, within these bounds.
+pub(super) const OVERDUE_AT_LEAST: Duration = Duration::from_millis(100);
+const OVERDUE_AT_MOST: Duration = Duration::from_millis(400);
 /// The same for a peer that has not answered yet, or that is doubtful.
 const LATE_UNKNOWN: Duration = Duration::from_secs(1);
 
 /// Who was given nothing for so long does not use the slot it has.
-const SLOT_USE: Duration = Duration::from_secs(5);
+const SLOT_USE: Duration = Duration::from_secs(3);
+/// Who did not use its slot gets another only after those who might.
+pub(super) const IDLE: Duration = Duration::from_secs(10);
 
+/// A piece that comes so much later than usual went astray.
+const STRAY: Duration = Duration::from_millis(200);
+/// What a hop takes, before anything was measured.
+const A_HOP: Duration = Duration::from_millis(70);
+/// How much worse a peer looks that never has a piece before we do.
+const BEHIND: Duration = Duration::from_millis(150);
+/// A peer that would not promise is left alone for so long in this class, and longer each time.
+const FIRST_REST: Duration = Duration::from_millis(500);
+const MAX_REST_DOUBLINGS: u32 = 2;
+/// What each broken word adds to the time that a peer is expected to take.
+const A_BROKEN_WORD: Duration = Duration::from_millis(60);
+/// The time for an answer before any came.
+const USUAL_ANSWER: Duration = Duration::from_millis(60);
+
+/// How long a busy peer is left alone.
+const BUSY: Duration = Duration::from_millis(60);
 /// How many broken words are remembered; each answer makes good for one.
 const MAX_BROKEN: u8 = 16;
 
@@ -71,7 +93,13 @@ pub(super) struct Request {
     pub(super) at: Instant,
     /// When the last block came, or when it was asked for.
     pub(super) moved_at: Instant,
-    /// Cancelled, but it counts until its answer comes.
+    /// Asked before this peer showed the piece.
+    pub(super) ahead: bool,
+    /// When this peer showed the piece, if that was after it was asked.
+    pub(super) shown: Option<Instant>,
+    /// A CANCEL went; unless the answer is under way a REJECT comes.
+    pub(super) recalled: Option<Instant>,
+    /// Of no use any more, but it counts until its answer comes.
     pub(super) cancelled: bool,
     pub(super) assembly: Option<Assembly>,
 }
@@ -95,6 +123,16 @@ pub(super) enum Progress {
 }
 
 impl Request {
+    /// A promise whose piece this peer has not shown yet.
+    pub(super) const fn waits(&self) -> bool {
+        self.ahead && self.shown.is_none() && self.assembly.is_none()
+    }
+
+    /// Since when the peer could have answered, as far as we know.
+    pub(super) fn since(&self) -> Instant {
+        self.shown.map_or(self.at, |shown| shown.max(self.at))
+    }
+
     /// Takes in the next block.
     pub(super) fn block(&mut self, begin: u32, block: Bytes, piece_length: u32) -> Progress {
         let received = self.assembly.as_ref().map_or(0, |a| a.bytes.len());
@@ -125,6 +163,60 @@ impl Request {
             return Progress::Whole(Bytes::copy_from_slice(&bytes));
         }
         Progress::Partial
+    }
+}
+
+/// How a peer does in one class of sequences.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct ClassRecord {
+    /// From when a piece was known to exist to when this peer showed it, usually.
+    lag: Option<Duration>,
+    /// How far from that it is, usually.
+    jitter: Duration,
+    /// Part of the pieces that it showed before we held them.
+    earlier: f32,
+    /// It is not asked ahead in this class before then.
+    pub(super) rests_until: Instant,
+    refusals: u32,
+}
+
+impl ClassRecord {
+    /// The peer showed a piece so long after that was known to exist.
+    pub(super) fn showed(&mut self, lag: Duration) {
+        let Some(usual) = self.lag else {
+            self.lag = Some(lag);
+            self.jitter = lag / 4;
+            return;
+        };
+        // One piece that went astray says little of the next.
+        let lag = lag.min(usual * 2 + self.jitter + STRAY);
+        self.jitter = (self.jitter * 7 + lag.abs_diff(usual)) / 8;
+        self.lag = Some((usual * 7 + lag) / 8);
+    }
+
+    /// We hold a piece, and the peer showed it before or did not.
+    pub(super) fn compared(&mut self, earlier: bool) {
+        let now = if earlier { 1.0 } else { 0.0 };
+        self.earlier += (now - self.earlier) / 4.0;
+    }
+
+    /// It would not promise, or did not keep its promise.
+    pub(super) fn refused(&mut self, now: Instant) {
+        let rest = FIRST_REST * (1 << self.refusals.min(MAX_REST_DOUBLINGS));
+        self.rests_until = now + rest;
+        self.refusals += 1;
+    }
+
+    /// It kept a promise.
+    pub(super) const fn kept(&mut self) {
+        self.refusals = 0;
+    }
+
+    /// How late it is to have a piece of this class, from so many hops.
+    pub(super) fn expected_lag(&self, hops: u8) -> Duration {
+        let guess = A_HOP * u32::from(hops.min(8));
+        let behind = BEHIND.mul_f32((1.0 - self.earlier).clamp(0.0, 1.0));
+        self.lag.map_or(guess, |lag| lag + self.jitter) + behind
     }
 }
 
@@ -189,15 +281,19 @@ pub(super) struct Peer {
     pub(super) interested_in_us: bool,
     pub(super) choked_by_us: bool,
     pub(super) unchoked_at: Instant,
-    /// When it was last sent a part of a piece.
-    pub(super) given_at: Instant,
+    /// It lost a slot that it did not use, so others come first until then.
+    pub(super) idle_until: Instant,
     pub(super) interesting: bool,
+    pub(super) interesting_since: Instant,
+    /// It had no slot for us, and is not counted on before then.
+    pub(super) no_slot_until: Instant,
 
     /// `r` for what it asks us: the newest tip we announced to it.
     pub(super) told_tip: Option<Sequence>,
     /// When our bitfield went.
     pub(super) greeted_at: Instant,
     pub(super) told_version: u64,
+    pub(super) told_hops: Option<ClassHops>,
     pub(super) told_at: Instant,
 
     pub(super) requests: Vec<Request>,
@@ -207,6 +303,15 @@ pub(super) struct Peer {
     best_answer: Option<Duration>,
     /// Requests that it rejected or was late with, less those that it answered since.
     broken: u8,
+    /// It rejected what it shows, and is not asked for that before then.
+    pub(super) busy_until: Instant,
+    /// How early it has the pieces of each class, for requests ahead.
+    pub(super) classes: [ClassRecord; CLASSES],
+    /// Promises that it would not make; it is asked again when it shows the piece.
+    pub(super) refused: BTreeSet<Sequence>,
+    /// When it last showed a piece, and the newest that it showed.
+    pub(super) showed_at: Instant,
+    pub(super) newest_shown: Option<Sequence>,
 
     pub(super) pending: VecDeque<Pending>,
     pub(super) answer: Option<Answer>,
@@ -215,6 +320,12 @@ pub(super) struct Peer {
     pub(super) rejects: Quota,
     /// Bytes handed to the driver that have not left yet.
     pub(super) unsent: usize,
+    /// Since when none of them left.
+    pub(super) unsent_since: Instant,
+    /// What was handed over later left earlier.
+    pub(super) overtaken: bool,
+    /// Since when the connection could take another piece.
+    pub(super) free_since: Instant,
 
     pub(super) heard_at: Instant,
     pub(super) sent_at: Instant,
@@ -227,6 +338,11 @@ pub(super) struct Peer {
     /// Bytes that it says it forwarded of what we gave it.
     pub(super) forwarded: u64,
     pub(super) download_rate: Rate,
+    pub(super) upload_rate: Rate,
+    /// How much it gives: what the choker ranks by.
+    pub(super) credit: f64,
+    /// What `credit` counted, and when.
+    pub(super) credited: (u64, Instant),
 }
 
 impl Peer {
@@ -253,22 +369,33 @@ impl Peer {
             interested_in_us: false,
             choked_by_us: true,
             unchoked_at: now,
-            given_at: now,
+            idle_until: Instant::default(),
             interesting: false,
+            interesting_since: now,
+            no_slot_until: Instant::default(),
             told_tip: None,
             greeted_at: now,
             told_version: 0,
+            told_hops: None,
             told_at: now,
             requests: Vec::new(),
             pipeline: FIRST_PIPELINE,
             answer_time: None,
             best_answer: None,
             broken: 0,
+            busy_until: Instant::default(),
+            classes: [ClassRecord::default(); CLASSES],
+            refused: BTreeSet::new(),
+            showed_at: Instant::default(),
+            newest_shown: None,
             pending: VecDeque::new(),
             answer: None,
             given: BTreeMap::new(),
             rejects: Quota::new(MAX_REJECTS, REJECT_SPAN),
             unsent: 0,
+            unsent_since: now,
+            overtaken: false,
+            free_since: now,
             heard_at: now,
             sent_at: now,
             pex_quota: Quota::new(PEX_PER_MINUTE, Duration::from_secs(60)),
@@ -278,6 +405,9 @@ impl Peer {
             downloaded: 0,
             forwarded: 0,
             download_rate: Rate::default(),
+            upload_rate: Rate::default(),
+            credit: 0.0,
+            credited: (0, now),
         }
     }
 
@@ -285,14 +415,32 @@ impl Peer {
         self.phase == Phase::Ready
     }
 
-    /// Requests that it could take now.
+    /// Requests for what it shows that it could take now. Promises that wait for their piece cost
+    /// it nothing yet.
     pub(super) fn free_requests(&self) -> usize {
         if !self.is_ready() || self.chokes_us {
             return 0;
         }
-        self.pipeline
-            .min(self.reqq)
-            .saturating_sub(self.requests.len())
+        let waiting = self.requests.iter().filter(|request| request.waits());
+        let busy = self.requests.len() - waiting.count();
+        self.pipeline.saturating_sub(busy).min(self.room())
+    }
+
+    /// Promises that it could make now: two at a time before it has kept its word once.
+    pub(super) fn free_promises(&self) -> usize {
+        if !self.is_ready() || self.chokes_us {
+            return 0;
+        }
+        let room = self.room();
+        if self.answer_time.is_some() {
+            room
+        } else {
+            room.min(FIRST_PIPELINE.saturating_sub(self.requests.len()))
+        }
+    }
+
+    fn room(&self) -> usize {
+        self.reqq.saturating_sub(self.requests.len())
     }
 
     /// Whether it shows `sequence` and may be asked for it. A request of the lap before that still
@@ -300,17 +448,38 @@ impl Peer {
     pub(super) fn offers(&self, sequence: Sequence, lap: Lap) -> bool {
         self.have.contains(sequence)
             && self.tip.is_some_and(|tip| lap.askable(sequence, tip))
-            && !self
-                .requests
-                .iter()
-                .any(|request| lap.index(request.sequence) == lap.index(sequence))
+            && !self.has_request_at(lap.index(sequence), lap)
     }
 
-    /// Whether it asks for pieces since it may, or got some of late.
-    pub(super) fn takes(&self, now: Instant) -> bool {
-        !self.pending.is_empty()
-            || self.answer.is_some()
-            || now.since(self.given_at.max(self.unchoked_at)) < SLOT_USE
+    /// Whether a request for the piece at this index waits for its answer.
+    pub(super) fn has_request_at(&self, index: u32, lap: Lap) -> bool {
+        let mut requests = self.requests.iter();
+        requests.any(|request| lap.index(request.sequence) == index)
+    }
+
+    /// The least that an answer took.
+    pub(super) fn quickest_answer(&self) -> Duration {
+        self.best_answer.unwrap_or_default()
+    }
+
+    /// Bytes left: while more wait than a piece needs, the connection was not free.
+    pub(super) const fn was_free(&mut self, now: Instant) {
+        if self.unsent >= BLOCK_LEN {
+            self.free_since = now;
+        }
+    }
+
+    /// Whether it has its slot long enough to be judged by what it takes.
+    pub(super) fn is_settled(&self, now: Instant) -> bool {
+        now.since(self.unchoked_at) >= SLOT_USE
+    }
+
+    /// Whether it had a slot of late and made no use of it: took no more than `few` bytes a second.
+    pub(super) fn is_idle(&self, now: Instant, few: f64) -> bool {
+        if self.choked_by_us {
+            return now < self.idle_until;
+        }
+        self.is_settled(now) && self.upload_rate.per_second(now) < few
     }
 
     /// An answer came whole.
@@ -329,7 +498,14 @@ impl Peer {
         };
     }
 
-    /// It rejected what it showed: that lowers its rank, nothing else (PROTOCOL §7).
+    /// It rejected what it shows: others keep it busy, or it lied. It is left alone for a while, and
+    /// longer each time until it answers.
+    pub(super) fn is_busy(&mut self, now: Instant) {
+        self.broke_its_word();
+        self.busy_until = now + BUSY * u32::from(self.broken.min(8));
+    }
+
+    /// It broke its word: that lowers its rank, nothing else (PROTOCOL §7).
     pub(super) fn broke_its_word(&mut self) {
         self.broken = (self.broken + 1).min(MAX_BROKEN);
     }
@@ -347,8 +523,47 @@ impl Peer {
         }
     }
 
-    /// A request was taken elsewhere because it was late.
-    pub(super) fn was_late(&mut self) {
+    /// Its hops, as it counts for our request ahead for `sequence`: nothing where promises must not
+    /// run from it to us. `ours`: our own hops, as a whole and in this class.
+    pub(super) fn hops_towards(
+        &self,
+        sequence: Sequence,
+        ours: (u8, u8),
+        our_id: [u8; 20],
+    ) -> Option<u8> {
+        let (theirs, ours) = match self.live.class_hops {
+            Some(hops) => (ClassHops::at(&hops, sequence), ours.1),
+            None => (self.live.hops?, ours.0),
+        };
+        let lower_id = self.id.is_some_and(|id| id < our_id);
+        let nearer = theirs < ours || theirs == ours && lower_id;
+        (nearer && theirs != FAR).then_some(theirs)
+    }
+
+    /// How long after a piece is known to exist it would be here, were it asked of this peer ahead.
+    pub(super) fn expected(&self, class: usize, hops: u8) -> Duration {
+        self.classes[class].expected_lag(hops)
+            + self.answer_time.unwrap_or(USUAL_ANSWER)
+            + A_BROKEN_WORD * u32::from(self.broken)
+    }
+
+    /// After how long a promise is overdue (PROTOCOL §6).
+    pub(super) fn overdue_after(&self) -> Duration {
+        let usual = self.answer_time.unwrap_or(USUAL_ANSWER);
+        (usual * 4).clamp(OVERDUE_AT_LEAST, OVERDUE_AT_MOST)
+    }
+
+    /// The newest sequence that it may be asked for.
+    pub(super) fn promises_up_to(&self) -> Option<Sequence> {
+        let newest = self.tip.max(self.newest_shown)?;
+        (self.live.ahead > 0).then(|| newest.saturating_add(self.live.ahead))
+    }
+
+    /// A request was taken elsewhere because it was late by so much.
+    pub(super) fn was_late(&mut self, waited: Duration) {
+        // Counting only the answers that came would make a busy peer look quick.
+        let usual = self.answer_time.unwrap_or(waited);
+        self.answer_time = Some((usual * 3 + waited.max(usual)) / 4);
         self.broke_its_word();
         self.pipeline = (self.pipeline / 2).max(FIRST_PIPELINE);
     }
@@ -376,6 +591,9 @@ mod tests {
             sequence: 7,
             at: Instant::default(),
             moved_at: Instant::default(),
+            ahead: false,
+            shown: None,
+            recalled: None,
             cancelled: false,
             assembly: None,
         }

@@ -19,6 +19,10 @@ pub struct Offer {
     pub conn: ConnId,
     /// It broke its word of late or is too slow for the latency.
     pub doubtful: bool,
+    /// It says that it is the source, whose uplink is everybody's.
+    pub source: bool,
+    /// It says that its uplink has no room.
+    pub full: bool,
     /// Requests it has not answered.
     pub pending: usize,
     /// Requests it is good for at once.
@@ -27,23 +31,50 @@ pub struct Offer {
     pub answer_time: Option<Duration>,
 }
 
-/// One without doubt, then the least loaded for what it is good for; among equals the quickest,
-/// then chance.
+/// How near the time of a piece is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Zone {
+    /// There is one more chance at best.
+    Urgent,
+    /// There is time.
+    Early,
+}
+
+/// Until an answer was measured.
+const UNKNOWN: Duration = Duration::from_millis(150);
+
+impl Offer {
+    /// Requests it has for what it is good for at once.
+    fn load(&self) -> f64 {
+        self.pending as f64 / self.pipeline.max(1) as f64
+    }
+
+    /// How long its answer would take.
+    fn expected(&self) -> Duration {
+        let usual = self.answer_time.unwrap_or(UNKNOWN);
+        usual.mul_f64(1.0 + self.load())
+    }
+}
+
+/// Who is to be asked. Where time is short who is expected to answer first, whoever that is; else
+/// one without doubt, a viewer rather than the source, one with room in its uplink, and the
+/// quickest; then chance.
 #[must_use]
-pub fn pick(offers: &[Offer], rng: &mut fastrand::Rng) -> Option<ConnId> {
-    let load = |offer: &Offer| offer.pending as f64 / offer.pipeline.max(1) as f64;
+pub fn pick(offers: &[Offer], zone: Zone, rng: &mut fastrand::Rng) -> Option<ConnId> {
     offers
         .iter()
         .map(|offer| (offer, rng.u64(..)))
         .min_by(|(a, a_chance), (b, b_chance)| {
-            (a.doubtful.cmp(&b.doubtful))
-                .then(load(a).total_cmp(&load(b)))
-                .then_with(|| {
-                    let unknown = Duration::MAX;
-                    let time = |offer: &Offer| offer.answer_time.unwrap_or(unknown);
-                    time(a).cmp(&time(b))
-                })
-                .then(a_chance.cmp(b_chance))
+            let by_rank = a.doubtful.cmp(&b.doubtful);
+            let by_time = a.expected().cmp(&b.expected());
+            let order = match zone {
+                Zone::Urgent => by_rank.then(by_time),
+                Zone::Early => by_rank
+                    .then(a.source.cmp(&b.source))
+                    .then(a.full.cmp(&b.full))
+                    .then(by_time),
+            };
+            order.then(a_chance.cmp(b_chance))
         })
         .map(|(offer, _)| offer.conn)
 }
@@ -56,6 +87,8 @@ mod tests {
         Offer {
             conn: ConnId(conn),
             doubtful: false,
+            source: false,
+            full: false,
             pending,
             pipeline: 8,
             answer_time: Some(Duration::from_millis(millis)),
@@ -64,16 +97,19 @@ mod tests {
 
     #[test]
     fn nobody_offers_so_nobody_is_asked() {
-        assert_eq!(pick(&[], &mut fastrand::Rng::with_seed(1)), None);
+        assert_eq!(
+            pick(&[], Zone::Early, &mut fastrand::Rng::with_seed(1)),
+            None
+        );
     }
 
     #[test]
-    fn the_least_loaded_is_asked_and_then_the_quickest() {
+    fn who_is_expected_to_answer_first_is_asked() {
         let mut rng = fastrand::Rng::with_seed(1);
-        let loaded = [offer(1, 3, 10), offer(2, 1, 90)];
-        assert_eq!(pick(&loaded, &mut rng), Some(ConnId(2)));
+        let loaded = [offer(1, 8, 60), offer(2, 1, 90)];
+        assert_eq!(pick(&loaded, Zone::Early, &mut rng), Some(ConnId(2)));
         let equal = [offer(1, 1, 90), offer(2, 1, 10)];
-        assert_eq!(pick(&equal, &mut rng), Some(ConnId(2)));
+        assert_eq!(pick(&equal, Zone::Early, &mut rng), Some(ConnId(2)));
     }
 
     #[test]
@@ -84,15 +120,39 @@ mod tests {
             ..offer(1, 0, 10)
         };
         let offers = [doubtful, offer(2, 7, 90)];
-        assert_eq!(pick(&offers, &mut rng), Some(ConnId(2)));
-        assert_eq!(pick(&[doubtful], &mut rng), Some(ConnId(1)));
+        assert_eq!(pick(&offers, Zone::Early, &mut rng), Some(ConnId(2)));
+        assert_eq!(pick(&[doubtful], Zone::Early, &mut rng), Some(ConnId(1)));
+    }
+
+    #[test]
+    fn the_source_is_asked_last_unless_time_is_short() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        let source = Offer {
+            source: true,
+            ..offer(1, 0, 10)
+        };
+        let offers = [source, offer(2, 3, 90)];
+        assert_eq!(pick(&offers, Zone::Early, &mut rng), Some(ConnId(2)));
+        assert_eq!(pick(&offers, Zone::Urgent, &mut rng), Some(ConnId(1)));
+    }
+
+    #[test]
+    fn whose_uplink_is_full_is_asked_last_unless_time_is_short() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        let full = Offer {
+            full: true,
+            ..offer(1, 0, 20)
+        };
+        let offers = [full, offer(2, 0, 90)];
+        assert_eq!(pick(&offers, Zone::Early, &mut rng), Some(ConnId(2)));
+        assert_eq!(pick(&offers, Zone::Urgent, &mut rng), Some(ConnId(1)));
     }
 
     #[test]
     fn chance_decides_among_equals() {
         let mut rng = fastrand::Rng::with_seed(1);
         let equal = [offer(1, 0, 10), offer(2, 0, 10)];
-        let first = (0..200).filter(|_| pick(&equal, &mut rng) == Some(ConnId(1)));
+        let first = (0..200).filter(|_| pick(&equal, Zone::Early, &mut rng) == Some(ConnId(1)));
         assert!((50..150).contains(&first.count()));
     }
 }

@@ -29,6 +29,8 @@ const PATIENCE_AT_ZERO: Duration = Duration::from_secs(1);
 /// After a start what follows is due at once where the start was a little old, and comes in any
 /// order: so long a hole is none yet.
 const SETTLING: Duration = Duration::from_millis(500);
+/// The same where seconds of a new broadcast are to be fetched that went on meanwhile.
+const SETTLING_FROM_AFAR: Duration = Duration::from_secs(3);
 
 /// What a step of the playout did.
 #[derive(Debug)]
@@ -64,7 +66,8 @@ pub(super) struct Playout {
     /// The last piece that was delivered.
     last: Option<Last>,
     released_at: Option<Instant>,
-    started_at: Instant,
+    /// Holes are not given up before.
+    settled_at: Instant,
 }
 
 /// What is remembered of the last delivered piece.
@@ -87,7 +90,7 @@ impl Playout {
             discont: true,
             last: None,
             released_at: None,
-            started_at: Instant::default(),
+            settled_at: Instant::default(),
         }
     }
 
@@ -116,6 +119,17 @@ impl Playout {
     pub(super) const fn skip_to(&mut self, sequence: Sequence) {
         self.next = Some(sequence);
         self.hole = true;
+    }
+
+    /// The same where everything before left the window: what is there comes in any order.
+    pub(super) fn leap_to(&mut self, now: Instant, sequence: Sequence) {
+        self.skip_to(sequence);
+        self.settled_at = now + SETTLING_FROM_AFAR;
+    }
+
+    /// Whether what is due is still coming in, in any order.
+    pub(super) fn settles(&self, now: Instant) -> bool {
+        now < self.settled_at
     }
 
     /// No random access point is to be expected.
@@ -157,6 +171,11 @@ impl Playout {
     /// When a piece of this time is released.
     fn release(&self, time: UnixMicros) -> Option<Instant> {
         Some(self.clock.local(time)? + self.latency)
+    }
+
+    /// When a piece of this time is released; nothing where nothing is held back.
+    pub(super) fn releases(&self, time: UnixMicros) -> Option<Instant> {
+        self.release(time).filter(|_| !self.latency.is_zero())
     }
 
     /// The next thing to do at `now`; `lost` tells how many pieces in a hole are known to have
@@ -203,7 +222,7 @@ impl Playout {
         } else {
             Duration::ZERO
         };
-        (release + patience).max(self.started_at + SETTLING)
+        (release + patience).max(self.settled_at)
     }
 
     fn search(&mut self, now: Now, store: &Store, next: Sequence) -> Step {
@@ -225,7 +244,7 @@ impl Playout {
             _ => {
                 self.searching = false;
                 self.anywhere = false;
-                self.started_at = now.at;
+                self.settled_at = now.at + SETTLING;
                 Step::Deliver(self.deliver(now.at, piece))
             }
         }

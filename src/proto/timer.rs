@@ -17,6 +17,8 @@ pub(super) enum Timer {
     Housekeeping,
     /// Requests that are late.
     Overdue,
+    /// The uplink takes more, or an answer may begin.
+    Uplink,
     /// What was forwarded is told.
     Report,
     /// The next address to dial.
@@ -39,6 +41,16 @@ impl TimerTable {
     /// Arms a timer, or disarms it with `None`.
     pub(super) const fn set(&mut self, timer: Timer, at: Option<Instant>) {
         self.0[timer as usize] = at;
+    }
+
+    /// Whether its moment came.
+    pub(super) fn is_due(&self, timer: Timer, now: Instant) -> bool {
+        self.0[timer as usize].is_some_and(|at| at <= now)
+    }
+
+    /// Whether it is disarmed.
+    pub(super) const fn is_off(&self, timer: Timer) -> bool {
+        self.0[timer as usize].is_none()
     }
 
     /// Arms a timer unless it is due earlier.

@@ -30,23 +30,29 @@ fn tip(port: u16, tstream: &Path) -> u64 {
     peer.wait_for_tip().unwrap()
 }
 
-/// What comes after the next DISCONT, of which there were `holes` before, is `input` from some start
-/// on.
+/// What comes after one of the next DISCONTs, of which there were `holes` before, is `input` from
+/// some start on. Before that there may be holes that a source left that died with pieces which
+/// nobody had.
 fn follows(capture: &Capture, holes: usize, stream: &Transport<'_>, input: &[u8]) {
-    let hole = capture.wait_for_hole(holes);
-    capture.wait_for(hole + 4 * PACKET);
     // A viewer that stayed goes on with the first piece of the new start, or at a random access
     // point; stream headers may stand in front.
     let starts: Vec<usize> = [0]
         .into_iter()
         .chain(stream.random_access_points())
         .collect();
-    let seen = &capture.bytes()[hole..];
-    let start = starts
-        .iter()
-        .flat_map(|start| [(*start, 0), (*start, 2 * PACKET)])
-        .find(|(start, headers)| input[*start..].starts_with(&seen[*headers..]));
-    let (start, headers) = start.expect("the bytes of the new broadcast");
+    let new_broadcast = |hole: usize| {
+        capture.wait_for(hole + 4 * PACKET);
+        let seen = &capture.bytes()[hole..];
+        starts
+            .iter()
+            .flat_map(|start| [(*start, 0), (*start, 2 * PACKET)])
+            .find(|(start, headers)| input[*start..].starts_with(&seen[*headers..]))
+    };
+    // The wait for a hole that never comes ends the test.
+    let (hole, (start, headers)) = (holes..)
+        .map(|number| capture.wait_for_hole(number))
+        .find_map(|hole| Some((hole, new_broadcast(hole)?)))
+        .expect("there is always one more hole");
     let whole = hole + headers + input.len() - start;
     capture.wait_for(whole);
     assert_eq!(capture.bytes()[hole + headers..whole], input[start..]);

@@ -11,8 +11,11 @@
 
 use super::model::{self, Options, Report};
 
-/// What even a swarm without any planning reaches where uplinks are short.
-const FLOOR: f64 = 0.05;
+/// What the swarm reaches in each of these settings, with a margin for chance.
+const FLOOR: f64 = 0.6;
+/// The same where there is too little for all, or where some take and give nothing: who gives is
+/// not told from who does not well enough yet.
+const FLOOR_SHORT: f64 = 0.25;
 
 /// Few viewers of a slow stream, so that it runs in a test.
 fn small(viewers: usize) -> Options {
@@ -127,7 +130,11 @@ fn free_riders_among_too_few_givers() {
     options.set("uplinks", "1.45:100").unwrap();
     let report = run(options);
     assert!((0.75..0.85).contains(&report.bounds.continuity));
-    assert!(report.continuity.mean >= FLOOR, "{:?}", report.continuity);
+    assert!(
+        report.continuity.mean >= FLOOR_SHORT,
+        "{:?}",
+        report.continuity
+    );
 }
 
 #[test]
@@ -137,7 +144,11 @@ fn liars_among_givers() {
     options.free_riders = 20.0;
     let report = run(options);
     assert_eq!((report.liars.viewers, report.free_riders.viewers), (6, 6));
-    assert!(report.continuity.mean >= FLOOR, "{:?}", report.continuity);
+    assert!(
+        report.continuity.mean >= FLOOR_SHORT,
+        "{:?}",
+        report.continuity
+    );
 }
 
 #[test]

@@ -8,15 +8,16 @@
 
 //! Which piece from whom, and what comes of it (PROTOCOL §6, asking).
 
-use std::time::Duration;
+use std::{collections::btree_map::Entry, time::Duration};
 
 use bytes::Bytes;
 
 use super::{
     super::{
+        hops::class_of,
         lap::Sequence,
-        peer::{LATE_AT_LEAST, Peer, Progress, Request},
-        picker::{self, Offer},
+        peer::{LATE_AT_LEAST, OVERDUE_AT_LEAST, Peer, Progress, Request},
+        picker::{self, Offer, Zone},
         piece::{Header, Piece},
         time::{Instant, Now},
         timer::Timer,
@@ -24,26 +25,53 @@ use super::{
     },
     ConnId, Swarm, Wanted,
     links::Farewell,
-    tips::HOPS_OVER,
 };
 
 /// How often late requests are looked for while there are any.
 const OVERDUE_EVERY: Duration = Duration::from_millis(50);
 /// How often the time for an answer is halved: from a second to what a way across the world takes.
 const MAX_HALVINGS: u32 = 2;
+/// So long before its time a piece that was asked of one peer is asked of a second.
+const LAST_CHANCE: Duration = Duration::from_millis(150);
+/// A piece that others show for so long is not waited for, whoever promised it.
+const PATIENCE: Duration = Duration::from_millis(200);
+/// A late answer is first taken back, and asked of another when it is known not to be under way, or
+/// after this: else it would often come twice.
+const RECALLED: Duration = Duration::from_millis(150);
+/// Promises that one peer refused and that are remembered.
+const MAX_REFUSED: usize = 256;
 
 impl Wanted {
     /// A piece is to be fetched.
     fn add(&mut self, sequence: Sequence) {
-        if let std::collections::btree_map::Entry::Vacant(entry) = self.asked.entry(sequence) {
-            entry.insert(0);
-            self.unasked.insert(sequence);
+        match self.asked.entry(sequence) {
+            Entry::Vacant(entry) => {
+                entry.insert(0);
+                self.unasked.insert(sequence);
+            }
+            Entry::Occupied(entry) => {
+                if self.ahead.remove(&sequence) && *entry.get() == 0 {
+                    self.unasked.insert(sequence);
+                }
+            }
         }
+    }
+
+    /// A piece that does not exist yet is to be asked ahead.
+    pub(super) fn add_ahead(&mut self, sequence: Sequence) {
+        self.ahead.insert(sequence);
+        self.asked.entry(sequence).or_insert(0);
+    }
+
+    /// Whether it is to be fetched, or was asked ahead.
+    pub(super) fn is_known(&self, sequence: Sequence) -> bool {
+        self.asked.contains_key(&sequence)
     }
 
     /// A piece is not to be fetched any more.
     fn remove(&mut self, sequence: Sequence) {
         self.asked.remove(&sequence);
+        self.ahead.remove(&sequence);
         self.unasked.remove(&sequence);
         self.late.remove(&sequence);
     }
@@ -58,7 +86,13 @@ impl Wanted {
     fn unask(&mut self, sequence: Sequence) {
         if let Some(asked) = self.asked.get_mut(&sequence) {
             *asked = asked.saturating_sub(1);
-            if *asked == 0 {
+            if *asked > 0 {
+                return;
+            }
+            if self.ahead.remove(&sequence) {
+                // Nobody shows it yet, so there is nothing to fetch.
+                self.asked.remove(&sequence);
+            } else {
                 self.unasked.insert(sequence);
             }
         }
@@ -79,14 +113,33 @@ impl Wanted {
 
     /// Forgets everything below `sequence`.
     fn remove_below(&mut self, sequence: Sequence) {
+        // Nearly always there is nothing to forget.
+        if self.first_of_all().is_none_or(|first| first >= sequence) {
+            return;
+        }
         self.asked = self.asked.split_off(&sequence);
+        self.ahead = self.ahead.split_off(&sequence);
         self.unasked = self.unasked.split_off(&sequence);
         self.late = self.late.split_off(&sequence);
     }
 
     /// How many pieces in [from, to) are known to exist and are not held.
     pub(super) fn count(&self, from: Sequence, to: Sequence) -> u64 {
-        self.asked.range(from..to).count() as u64
+        let known = self.asked.range(from..to).count() - self.ahead.range(from..to).count();
+        known as u64
+    }
+
+    /// How many that exist nobody was asked for.
+    pub(super) fn unasked_count(&self) -> usize {
+        self.unasked.len()
+    }
+
+    fn first_of_all(&self) -> Option<Sequence> {
+        self.asked.first_key_value().map(|(&sequence, _)| sequence)
+    }
+
+    fn times_asked(&self, sequence: Sequence) -> u8 {
+        self.asked.get(&sequence).copied().unwrap_or(0)
     }
 
     #[cfg(test)]
@@ -94,9 +147,10 @@ impl Wanted {
         self.asked.len()
     }
 
-    /// The first.
+    /// The first that is known to exist.
     pub(super) fn first(&self) -> Option<Sequence> {
-        self.asked.first_key_value().map(|(&sequence, _)| sequence)
+        let mut known = self.asked.keys().copied();
+        known.find(|sequence| !self.ahead.contains(sequence))
     }
 }
 
@@ -127,12 +181,15 @@ impl Swarm {
         self.ask = true;
     }
 
-    pub(super) fn have(&mut self, conn: ConnId, index: u32) {
+    pub(super) fn have(&mut self, now: Now, conn: ConnId, index: u32) {
         let reference = self.peers.get(&conn).and_then(|peer| peer.tip);
         if let Some(sequence) = reference.and_then(|r| self.lap.unwrap(index, r)) {
             self.shows(conn, sequence);
+            self.showed(now.at, conn, sequence);
         }
-        self.check_drained();
+        if self.end.is_some() {
+            self.check_drained();
+        }
     }
 
     /// Takes in a bitfield once the peer's tip tells what its bits mean.
@@ -175,6 +232,35 @@ impl Swarm {
         }
         if peer.have.insert(sequence) {
             self.want(sequence);
+        }
+    }
+
+    /// A peer says that it holds a piece now, or has just said so.
+    fn showed(&mut self, now: Instant, conn: ConnId, sequence: Sequence) {
+        self.needs_no_answer(now, conn, sequence);
+        let Some(tip) = self.tip_sequence() else {
+            return;
+        };
+        // Hints past the bound are nothing to go by.
+        if sequence <= tip.saturating_add(self.lap.announce_span()) {
+            self.first_seen.exists(now, sequence);
+        }
+        let first = self.first_seen.at(sequence);
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return;
+        };
+        peer.showed_at = now;
+        peer.newest_shown = peer.newest_shown.max(Some(sequence));
+        peer.refused.remove(&sequence);
+        if let Some(first) = first {
+            peer.classes[class_of(sequence)].showed(now.since(first));
+        }
+        let mut requests = peer.requests.iter_mut();
+        if let Some(request) = requests.find(|request| request.sequence == sequence) {
+            request.shown.get_or_insert(now);
+        }
+        if self.viewer.is_none() {
+            self.spread.showed(now, conn, sequence);
         }
     }
 
@@ -247,28 +333,106 @@ impl Swarm {
         self.send(now, conn, Message::Cancel(block));
     }
 
-    /// Asks for wanted pieces, earliest first, while peers can take requests.
+    /// Asks for wanted pieces while peers can take requests: first those whose time is near,
+    /// earliest first, of who is quickest; then the newest and rarest.
     pub(super) fn ask_for_wanted(&mut self, now: Now) {
-        let patience = self.patience();
-        let mut from = 0;
-        while let Some(sequence) = self.next_offered(from) {
-            from = sequence.saturating_add(1);
-            let offers: Vec<_> = self
-                .peers
+        if self.wanted.unasked.is_empty() {
+            return;
+        }
+        let urgent_until = now.at + self.patience();
+        for (sequence, deadline) in self.in_order(now.at, urgent_until) {
+            let urgent = deadline.is_none_or(|deadline| deadline <= urgent_until);
+            self.ask_for(now, sequence, deadline, urgent);
+        }
+    }
+
+    /// The unasked pieces that somebody can be asked for, in the order in which they are asked.
+    fn in_order(
+        &mut self,
+        now: Instant,
+        urgent_until: Instant,
+    ) -> Vec<(Sequence, Option<Instant>)> {
+        let able: Vec<&Peer> = self
+            .peers
+            .values()
+            .filter(|p| p.free_requests() > 0)
+            .collect();
+        let most: usize = able.iter().map(|peer| peer.free_requests()).sum();
+        // After a start everything may be late at once, and is still to be played in order.
+        let settles = self
+            .viewer
+            .as_ref()
+            .is_some_and(|viewer| viewer.settles(now));
+        let mut urgent = Vec::new();
+        let mut rest = Vec::new();
+        let mut late = Vec::new();
+        // However many before it nobody can give, they do not hide one that somebody can.
+        for &sequence in &self.wanted.unasked {
+            if urgent.len() + rest.len() >= most {
+                break;
+            }
+            let offers = able
                 .iter()
-                .filter(|(_, peer)| peer.free_requests() > 0 && peer.offers(sequence, self.lap))
-                .map(|(&conn, peer)| Offer {
-                    conn,
-                    doubtful: peer.is_doubtful(patience),
-                    pending: peer.requests.len(),
-                    pipeline: peer.pipeline,
-                    answer_time: peer.answer_time,
-                })
-                .collect();
-            if let Some(conn) = picker::pick(&offers, &mut self.rng) {
-                self.request(now.at, conn, sequence);
+                .filter(|peer| peer.offers(sequence, self.lap))
+                .count();
+            if offers == 0 {
+                continue;
+            }
+            let deadline = self.deadline(sequence);
+            match deadline {
+                Some(deadline) if deadline < now && !settles => late.push((sequence, None)),
+                Some(deadline) if deadline > urgent_until => {
+                    let chance = self.rng.u32(..);
+                    rest.push((offers, std::cmp::Reverse(sequence), chance, Some(deadline)));
+                }
+                _ => urgent.push((sequence, deadline)),
             }
         }
+        rest.sort_unstable();
+        let rest = rest
+            .into_iter()
+            .map(|(_, sequence, _, deadline)| (sequence.0, deadline));
+        // Who went after what is late first would be late with everything.
+        urgent.into_iter().chain(rest).chain(late).collect()
+    }
+
+    /// Asks one of those who show the piece and can give it in time.
+    fn ask_for(&mut self, now: Now, sequence: Sequence, deadline: Option<Instant>, urgent: bool) {
+        let patience = self.patience();
+        let some = self.few() * 4.0;
+        let able = |peer: &Peer| {
+            let quickest = peer.quickest_answer();
+            let in_time =
+                deadline.is_none_or(|deadline| deadline < now.at || now.at + quickest <= deadline);
+            peer.free_requests() > 0
+                && now.at >= peer.busy_until
+                && in_time
+                && peer.offers(sequence, self.lap)
+        };
+        let offers: Vec<_> = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| able(peer))
+            .map(|(&conn, peer)| Offer {
+                conn,
+                doubtful: peer.is_doubtful(patience),
+                source: peer.live.src,
+                full: peer.live.up.is_none_or(|up| (up as f64) < some),
+                pending: peer.requests.len(),
+                pipeline: peer.pipeline,
+                answer_time: peer.answer_time,
+            })
+            .collect();
+        let zone = if urgent { Zone::Urgent } else { Zone::Early };
+        if let Some(conn) = picker::pick(&offers, zone, &mut self.rng) {
+            self.request(now.at, conn, sequence);
+        }
+    }
+
+    /// When a piece that is not held is to be released; nothing where everything is at once.
+    fn deadline(&self, sequence: Sequence) -> Option<Instant> {
+        let time = self.pace.time_of(sequence)?;
+        self.viewer.as_ref()?.releases(time)
     }
 
     /// How long an answer may take so that there is time to ask another.
@@ -277,27 +441,19 @@ impl Swarm {
         (waits.unwrap_or_default() / 2).max(LATE_AT_LEAST)
     }
 
-    /// The first unasked piece from `from` on that a peer could be asked for now. However many
-    /// before it nobody can give, they do not hide it.
-    fn next_offered(&self, from: Sequence) -> Option<Sequence> {
-        let peers = self.peers.values();
-        let able: Vec<&Peer> = peers.filter(|peer| peer.free_requests() > 0).collect();
-        if able.is_empty() {
-            return None;
-        }
-        let mut unasked = self.wanted.unasked.range(from..).copied();
-        unasked.find(|&sequence| able.iter().any(|peer| peer.offers(sequence, self.lap)))
-    }
-
-    fn request(&mut self, now: Instant, conn: ConnId, sequence: Sequence) {
+    pub(super) fn request(&mut self, now: Instant, conn: ConnId, sequence: Sequence) {
         let block = self.whole(sequence);
         let Some(peer) = self.peers.get_mut(&conn) else {
             return;
         };
+        let ahead = !peer.have.contains(sequence);
         peer.requests.push(Request {
             sequence,
             at: now,
             moved_at: now,
+            ahead,
+            shown: None,
+            recalled: None,
             cancelled: false,
             assembly: None,
         });
@@ -306,28 +462,32 @@ impl Swarm {
         self.timers.at_latest(Timer::Overdue, now + OVERDUE_EVERY);
     }
 
-    /// Takes late requests elsewhere, where there is an elsewhere.
+    /// Takes late requests elsewhere, where there is an elsewhere, and asks a second peer for what
+    /// would miss its time.
     pub(super) fn take_back_overdue(&mut self, now: Now) {
         let patience = self.patience();
         let mut late = Vec::new();
-        let mut waiting = false;
+        let mut endangered = Vec::new();
+        // Who was busy may not be any more.
+        let mut waiting = !self.wanted.unasked.is_empty();
+        self.ask |= waiting;
         for (&conn, peer) in &self.peers {
-            let usual = peer.late_after(patience);
             for request in peer.requests.iter().filter(|request| !request.cancelled) {
                 waiting = true;
-                let usual = self.wanted.time_for(request.sequence, usual);
-                // An answer under way is finished sooner than a new one begins; one that trickles
-                // must not use up the time to ask another.
-                let moving =
-                    request.assembly.is_some() && now.at.since(request.moved_at) < usual / 2;
-                let since = now.at.since(request.at);
-                if since >= usual * 3 / 2 || since >= usual && !moving {
+                if self.is_overdue(now.at, peer, request, patience) {
                     late.push((conn, request.sequence));
+                } else if self.wanted.times_asked(request.sequence) == 1
+                    && self.is_endangered(now.at, request, peer)
+                {
+                    endangered.push((conn, request.sequence));
                 }
             }
         }
         for (conn, sequence) in late {
             self.take_elsewhere(now, conn, sequence);
+        }
+        for (conn, sequence) in endangered {
+            self.ask_a_second(now, conn, sequence);
         }
         if waiting {
             self.timers
@@ -335,26 +495,104 @@ impl Swarm {
         }
     }
 
+    fn is_overdue(&self, now: Instant, peer: &Peer, request: &Request, patience: Duration) -> bool {
+        // An answer under way is finished sooner than a new one begins; one that trickles must not
+        // use up the time to ask another.
+        let moving =
+            |usual: Duration| request.assembly.is_some() && now.since(request.moved_at) < usual / 2;
+        if request.ahead {
+            return self.is_broken_promise(now, peer, request) && !moving(patience);
+        }
+        let usual = self
+            .wanted
+            .time_for(request.sequence, peer.late_after(patience));
+        let since = now.since(request.at);
+        since >= usual * 3 / 2 || since >= usual && !moving(usual)
+    }
+
+    /// A promise is overdue when the piece exists, and the peer had the time that it usually takes
+    /// to have it and to give it, and as much again as PROTOCOL §6 says.
+    fn is_broken_promise(&self, now: Instant, peer: &Peer, request: &Request) -> bool {
+        let Some(first) = self.first_seen.at(request.sequence) else {
+            return false;
+        };
+        let class = class_of(request.sequence);
+        let Some(shown) = request.shown else {
+            let hops = peer.live.hops_at(request.sequence);
+            let lag = peer.classes[class].expected_lag(hops).min(PATIENCE);
+            return now >= first.max(request.at) + lag + OVERDUE_AT_LEAST;
+        };
+        now >= shown + peer.overdue_after()
+    }
+
+    /// A piece that exists and whose time comes before a second peer could give it later.
+    fn is_endangered(&self, now: Instant, request: &Request, peer: &Peer) -> bool {
+        let sequence = request.sequence;
+        if request.assembly.is_some() && now.since(request.moved_at) < LATE_AT_LEAST {
+            return false;
+        }
+        let usual = peer.answer_time.unwrap_or(LATE_AT_LEAST);
+        let expected = (request.since() + usual).max(now);
+        let exists = self.first_seen.at(sequence).is_some();
+        let deadline = self.deadline(sequence);
+        exists
+            && deadline.is_some_and(|deadline| {
+                deadline.since(now) <= self.last_chance() && expected > deadline
+            })
+    }
+
+    /// How long before its time a piece is asked of a second peer.
+    fn last_chance(&self) -> Duration {
+        LAST_CHANCE.min(self.patience())
+    }
+
+    fn ask_a_second(&mut self, now: Now, first: ConnId, sequence: Sequence) {
+        let second = self
+            .peers
+            .iter()
+            .filter(|&(&conn, peer)| {
+                conn != first && peer.free_requests() > 0 && peer.offers(sequence, self.lap)
+            })
+            .min_by_key(|(_, peer)| peer.answer_time.unwrap_or(Duration::MAX))
+            .map(|(&conn, _)| conn);
+        if let Some(conn) = second {
+            self.request(now.at, conn, sequence);
+        }
+    }
+
     fn take_elsewhere(&mut self, now: Now, conn: ConnId, sequence: Sequence) {
-        let elsewhere = self.peers.iter().any(|(&other, peer)| {
-            other != conn && peer.free_requests() > 0 && peer.offers(sequence, self.lap)
-        });
+        let elsewhere = self.wanted.times_asked(sequence) > 1
+            || self.peers.iter().any(|(&other, peer)| {
+                other != conn && peer.free_requests() > 0 && peer.offers(sequence, self.lap)
+            });
         if !elsewhere {
             return;
         }
-        if let Some(peer) = self.peers.get_mut(&conn) {
-            peer.was_late();
-            for request in &mut peer.requests {
-                request.cancelled |= request.sequence == sequence;
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return;
+        };
+        let late = |request: &&mut Request| request.sequence == sequence;
+        let Some(request) = peer.requests.iter_mut().find(late) else {
+            return;
+        };
+        match request.recalled {
+            None => {
+                request.recalled = Some(now.at);
+                let waited = now.at.since(request.since());
+                peer.was_late(waited);
+                self.send_cancel(now.at, conn, sequence);
             }
+            Some(recalled) if now.at.since(recalled) >= RECALLED => {
+                request.cancelled = true;
+                self.wanted.was_late(sequence);
+                self.unask(sequence);
+                self.ask = true;
+            }
+            Some(_) => {}
         }
-        self.send_cancel(now.at, conn, sequence);
-        self.wanted.was_late(sequence);
-        self.unask(sequence);
-        self.ask = true;
     }
 
-    pub(super) fn rejected(&mut self, conn: ConnId, block: Block) {
+    pub(super) fn rejected(&mut self, now: Now, conn: ConnId, block: Block) {
         let lap = self.lap;
         let Some(peer) = self.peers.get_mut(&conn) else {
             return;
@@ -364,14 +602,24 @@ impl Swarm {
             return;
         };
         let request = peer.requests.remove(at);
-        if !request.cancelled {
+        if request.recalled.is_some() && !request.cancelled {
+            self.unask(request.sequence);
+        } else if !request.cancelled {
             // What a choke rejected it still has. Otherwise it is asked for this piece again when
             // it says anew that it has it.
-            if !peer.chokes_us {
-                peer.have.remove(request.sequence);
-                peer.broke_its_word();
+            let choked = peer.chokes_us;
+            let shown = peer.have.contains(request.sequence);
+            if !choked && shown {
+                peer.is_busy(now.at);
+                self.timers
+                    .at_latest(Timer::Overdue, now.at + OVERDUE_EVERY);
+            } else if !choked && request.ahead && peer.refused.len() < MAX_REFUSED {
+                peer.refused.insert(request.sequence);
             }
             self.unask(request.sequence);
+            if !choked && !shown {
+                self.refused(now.at, conn, request.sequence);
+            }
         }
         self.ask = true;
     }
@@ -411,7 +659,10 @@ impl Swarm {
             }
             Progress::Whole(bytes) => {
                 let request = peer.requests.remove(at);
-                peer.answered(now.at, request.at);
+                peer.answered(now.at, request.since());
+                if request.ahead {
+                    peer.classes[class_of(request.sequence)].kept();
+                }
                 if !request.cancelled {
                     self.unask(request.sequence);
                 }
@@ -479,10 +730,8 @@ impl Swarm {
         self.cancel_others(now.at, sequence);
         if let Some(peer) = self.peers.get_mut(&conn) {
             peer.have.insert(sequence);
-            if self.sender_hops.len() >= HOPS_OVER {
-                self.sender_hops.pop_front();
-            }
-            self.sender_hops.push_back(peer.live.hops_or_far());
+            let hops = (peer.live.hops_or_far(), peer.live.hops_at(sequence));
+            self.hops.received(sequence, hops.0, hops.1);
         }
         if self.saw_piece(now, &piece) {
             self.reports.received(sequence, conn, piece.bytes().len());
@@ -516,9 +765,11 @@ impl Swarm {
         let start = self.lap.window_start(tip);
         for peer in self.peers.values_mut() {
             peer.have.remove_below(start);
+            peer.refused = peer.refused.split_off(&start);
             peer.given = peer.given.split_off(&start);
         }
         self.wanted.remove_below(start);
         self.reports.remove_below(start);
+        self.copies = self.copies.split_off(&start);
     }
 }

@@ -43,7 +43,9 @@ const MAX_PER_LOOPBACK: usize = 64;
 /// Dials under way at once.
 const MAX_DIALS: usize = 12;
 /// Viewers stop dialling at so many peers; the rest of `max-peers` is for those who call.
-const ENOUGH_PEERS: usize = 30;
+const ENOUGH_PEERS: usize = 12;
+/// Viewers take in nobody else at so many peers, unless one of them is of no use.
+const PLENTY: usize = 18;
 /// A connection that lasted this long was of use, so losing it is no failure of the address.
 const LASTING: Duration = Duration::from_secs(10);
 /// A full peer keeps every connection for so long.
@@ -316,7 +318,7 @@ impl Swarm {
         self.one_connection_each(now, conn, handshake.peer_id)?;
         if inbound {
             let staying = |p: &&Peer| p.phase != Phase::Handshake && !p.turned_away;
-            let full = self.peers.values().filter(staying).count() > self.config.max_peers
+            let full = self.peers.values().filter(staying).count() > self.most_callers()
                 && !self.make_room(now);
             if let Some(peer) = self.peers.get_mut(&conn) {
                 peer.turned_away = full;
@@ -325,6 +327,15 @@ impl Swarm {
             self.greet(now, conn);
         }
         Ok(())
+    }
+
+    /// At how many peers a caller is sent on to others. A viewer that took in everybody would spend
+    /// its uplink on saying what it has, and the newcomers would not meet each other.
+    fn most_callers(&self) -> usize {
+        match self.config.role {
+            Role::Source => self.config.max_peers,
+            Role::Viewer { .. } => self.config.max_peers.min(PLENTY),
+        }
     }
 
     /// Ends the connection of least use, so that idle callers keep nobody out; `false` when all are
@@ -535,6 +546,9 @@ impl Swarm {
         for request in peer.requests.iter().filter(|request| !request.cancelled) {
             self.unask(request.sequence);
         }
+        self.uplink.forget(conn);
+        self.spread.forget(conn);
+        self.plan = true;
         if !peer.inbound {
             if now.at.since(peer.since) >= LASTING {
                 self.book.lasted(peer.address);
@@ -572,6 +586,11 @@ impl Swarm {
             self.recent.pop_front();
         }
         self.retire();
+        self.allow_copies(now);
+        self.be_interested(now);
+        if let Some(tip) = self.tip_sequence() {
+            self.uplink.carrier.expire(tip);
+        }
         for conn in self.peers.keys().copied().collect::<Vec<_>>() {
             if let Err(farewell) = self.look_after(now, conn) {
                 self.farewell(now, conn, farewell);

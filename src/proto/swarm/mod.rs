@@ -13,19 +13,27 @@
 //! | `api` | the enums |
 //! | `links` | connections: dialling, handshake, limits, blame |
 //! | `tips` | the signed tip and the rest of `tstream_live` (PROTOCOL §5) |
+//! | `ahead` | requests ahead (§6, asking) |
 //! | `fetch` | which piece from whom, and what comes of it (§6, asking) |
+//! | `interest` | in whom a viewer is interested (§6, asking) |
 //! | `reports` | what was forwarded of what was given (§6, Tr_G2G_v2) |
-//! | `serve` | choking and answering (§6, giving) |
+//! | `serve` | choking, and what is promised and given to whom (§6, giving) |
+//! | `send` | what goes out next, and how fast (§6, giving) |
+//! | `spread` | which viewers spread what a source gives them (§6, giving) |
 //! | `watch` | a viewer's tuning in, release and status (§5) |
 //!
 //! A call of [`Swarm::handle`] changes state and queues outputs; the driver then polls them. What
 //! must happen once for many causes (asking, answering, releasing) is done at the end of `handle`.
 
+mod ahead;
 mod api;
 mod fetch;
+mod interest;
 mod links;
 mod reports;
+mod send;
 mod serve;
+mod spread;
 #[cfg(test)]
 mod tests;
 mod tips;
@@ -42,7 +50,9 @@ pub use api::{Config, ConnId, Delivery, Event, Input, Origin, Output, Role, Stat
 use super::{
     address_book::{AddressBook, Trust},
     choker::Choker,
+    hops::{CLASSES, HopTable},
     lap::{Lap, Sequence},
+    pace::Pace,
     peer::{Peer, Phase},
     piece::{Piece, Proof, Verifier, Verify},
     rate::Rate,
@@ -52,12 +62,17 @@ use super::{
     timer::{Timer, TimerTable},
     wire::Message,
 };
+use ahead::FirstSeen;
 use links::Farewell;
 use reports::{REPORT_EVERY, Reports};
+use send::Uplink;
+use spread::Spread;
 use watch::Viewer;
 
 /// How often deadlines of peers, promises and announcements are looked at.
 const HOUSEKEEPING: Duration = Duration::from_millis(250);
+/// Relays that a user can name.
+const MAX_AUXILIARIES: usize = 256;
 /// Most events that wait to be polled; the oldest leave.
 const MAX_EVENTS: usize = 1024;
 
@@ -88,7 +103,9 @@ struct Counters {
 struct Wanted {
     /// How many peers were asked and have not answered.
     asked: BTreeMap<Sequence, u8>,
-    /// Those of `asked` with nobody asked.
+    /// Those of `asked` that were asked ahead and nobody shows yet.
+    ahead: BTreeSet<Sequence>,
+    /// Those of the others with nobody asked.
     unasked: BTreeSet<Sequence>,
     /// How often one of `asked` was late and taken elsewhere.
     late: BTreeMap<Sequence, u32>,
@@ -116,8 +133,22 @@ pub struct Swarm {
     /// What was held lately, for peers that are still greeting.
     recent: VecDeque<(Instant, Sequence)>,
     reports: Reports,
-    /// Hops of the senders of the last pieces.
-    sender_hops: VecDeque<u8>,
+    /// How far from the source we are.
+    hops: HopTable,
+    /// When each of the newest sequences was first known to exist.
+    first_seen: FirstSeen,
+    /// How fast pieces come.
+    pace: Pace,
+    /// Whom the next pieces of each class are asked of.
+    parents: [Option<ConnId>; CLASSES],
+    /// What goes out.
+    uplink: Uplink,
+    /// How often each piece in the window was given.
+    copies: BTreeMap<Sequence, u32>,
+    /// Source: what becomes of the pieces that it gives.
+    spread: Spread,
+    /// Source: relays that the user named.
+    auxiliaries: BTreeSet<SocketAddr>,
     /// Counts changes of what `tstream_live` says.
     live_version: u64,
     choker: Choker,
@@ -129,6 +160,8 @@ pub struct Swarm {
     events: VecDeque<Event>,
     /// Something changed that may let us ask for more.
     ask: bool,
+    /// Something changed that may let us ask ahead for more, or of others.
+    plan: bool,
     /// Somebody may be interested or gone, so slots may be given out.
     rechoke: bool,
 }
@@ -166,7 +199,14 @@ impl Swarm {
             wanted: Wanted::default(),
             recent: VecDeque::new(),
             reports: Reports::default(),
-            sender_hops: VecDeque::new(),
+            hops: HopTable::default(),
+            first_seen: FirstSeen::default(),
+            pace: Pace::default(),
+            parents: [None; CLASSES],
+            uplink: Uplink::new(&config),
+            copies: BTreeMap::new(),
+            spread: Spread::default(),
+            auxiliaries: BTreeSet::new(),
             live_version: 1,
             choker: Choker::default(),
             viewer,
@@ -176,6 +216,7 @@ impl Swarm {
             out: VecDeque::new(),
             events: VecDeque::new(),
             ask: false,
+            plan: false,
             rechoke: false,
             config,
         };
@@ -209,6 +250,9 @@ impl Swarm {
                     Origin::Tracker => Trust::Heard,
                 };
                 for address in addresses {
+                    if origin == Origin::Auxiliary && self.auxiliaries.len() < MAX_AUXILIARIES {
+                        self.auxiliaries.insert(canonical(address));
+                    }
                     self.book.add(now.at, canonical(address), trust);
                 }
                 self.dial(now);
@@ -267,6 +311,9 @@ impl Swarm {
         if std::mem::take(&mut self.ask) {
             self.ask_for_wanted(now);
         }
+        if std::mem::take(&mut self.plan) {
+            self.ask_ahead(now);
+        }
     }
 
     fn run_timers(&mut self, now: Now) {
@@ -278,6 +325,9 @@ impl Swarm {
         if self.timers.take_if_due(Timer::Overdue, now.at) {
             self.take_back_overdue(now);
         }
+        if self.timers.take_if_due(Timer::Uplink, now.at) {
+            self.pump(now);
+        }
         if self.timers.take_if_due(Timer::Report, now.at) {
             self.timers.set(Timer::Report, Some(now.at + REPORT_EVERY));
             self.report(now.at);
@@ -285,7 +335,7 @@ impl Swarm {
         if self.timers.take_if_due(Timer::Dial, now.at) {
             self.dial(now);
         }
-        if self.timers.take_if_due(Timer::Rechoke, now.at) {
+        if self.timers.is_due(Timer::Rechoke, now.at) {
             self.rechoke = true;
         }
         // What follows in `settle` looks at these anyway.
@@ -321,7 +371,7 @@ impl Swarm {
             Message::Unchoke => self.unchoked(conn),
             Message::Interested => self.interested(conn, true),
             Message::NotInterested => self.interested(conn, false),
-            Message::Have(index) => self.have(conn, index),
+            Message::Have(index) => self.have(now, conn, index),
             Message::Request(block) => return self.requested(now, conn, block),
             Message::Cancel(block) => return self.cancelled(now, conn, block),
             Message::Piece {
@@ -329,7 +379,7 @@ impl Swarm {
                 begin,
                 block,
             } => return self.block(now, conn, index, begin, block),
-            Message::Reject(block) => self.rejected(conn, block),
+            Message::Reject(block) => self.rejected(now, conn, block),
             Message::Extended { id, payload } => return self.extended(now, conn, id, &payload),
             Message::Bitfield(_) => return Err(Farewell::proof("a second bitfield")),
             Message::HaveAll => return Err(Farewell::proof("HAVE_ALL, which no window can be")),
@@ -347,6 +397,7 @@ impl Swarm {
         self.store.insert(piece);
         self.recent.push_back((now.at, sequence));
         self.trim();
+        self.compare(sequence);
         self.tell_have(now, sequence);
         self.serve_promises(now, sequence);
     }
@@ -395,6 +446,9 @@ impl Swarm {
             return;
         };
         let bytes = message.wire_len();
+        if peer.unsent < send::SMALL {
+            peer.unsent_since = now;
+        }
         peer.unsent += bytes;
         peer.sent_at = now;
         match &message {
@@ -402,7 +456,7 @@ impl Swarm {
                 self.counters.uploaded += block.len() as u64;
                 self.counters.upload_rate.add(now, block.len());
                 peer.uploaded += block.len() as u64;
-                peer.given_at = now;
+                peer.upload_rate.add(now, block.len());
                 self.counters.overhead += (bytes - block.len()) as u64;
             }
             _ => self.counters.overhead += bytes as u64,

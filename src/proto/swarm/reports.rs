@@ -27,6 +27,11 @@ use super::{
 /// How often reports are sent when there is something to tell.
 pub(super) const REPORT_EVERY: Duration = Duration::from_secs(4);
 
+/// How often credit is reckoned.
+const CREDIT_EVERY: Duration = Duration::from_secs(1);
+/// How long what was given counts.
+const CREDIT_MEMORY: Duration = Duration::from_secs(20);
+
 /// A piece that somebody gave us.
 #[derive(Debug)]
 struct Forwarded {
@@ -100,6 +105,30 @@ impl Swarm {
                     .map(|&(sequence, percent)| (self.lap.index(sequence), percent));
                 let payload = Transfers(entries.collect()).encode();
                 self.extend(now, conn, id, payload);
+            }
+        }
+    }
+
+    /// Reckons anew how much each neighbour gives.
+    ///
+    /// A viewer knows what it got itself: nothing is more certain, and nobody gains by a claim. A
+    /// source gets nothing, so it goes by what became of the pieces that it gave.
+    pub(super) fn give_credit(&mut self, now: Now) {
+        let source = self.viewer.is_none();
+        let stream = self.pace.per_second() * self.piece_bytes();
+        for (&conn, peer) in &mut self.peers {
+            if source {
+                let claimed = peer.live.cap.map(|cap| cap as f64 / stream);
+                peer.credit = self.spread.credit(conn, claimed);
+                continue;
+            }
+            let (counted, at) = peer.credited;
+            let span = now.at.since(at);
+            if span >= CREDIT_EVERY {
+                let rate = (peer.downloaded - counted) as f64 / span.as_secs_f64();
+                let kept = (-span.as_secs_f64() / CREDIT_MEMORY.as_secs_f64()).exp();
+                peer.credit = peer.credit * kept + rate * (1.0 - kept);
+                peer.credited = (peer.downloaded, now.at);
             }
         }
     }

@@ -12,31 +12,55 @@ use std::time::Duration;
 
 use super::{
     super::{
-        choker::{Candidate, ROUND},
+        choker::{Candidate, Choker, ROUND},
+        hops::{CLASSES, class_of, distance},
         lap::Sequence,
-        peer::{Answer, Pending, REQQ},
+        peer::{IDLE, Pending, REQQ},
         piece::{Flags, Piece},
         time::{Instant, Now},
         timer::Timer,
-        wire::{BLOCK_LEN, Block, Message},
+        wire::{Block, Message},
     },
-    ConnId, Event, Swarm,
+    ConnId, Event, Peer, Swarm,
     links::Farewell,
 };
 
-/// Piece bytes that wait in the driver for one connection. Enough to keep a fast link busy,
-/// little enough that a CANCEL still saves something.
-const SEND_AHEAD: usize = 64 * 1024;
 /// How long a promise is kept after its piece was due.
 const PROMISE: Duration = Duration::from_secs(2);
 /// A peer is given the same piece so often and not again.
 const MAX_GIVEN: u8 = 2;
+/// Who takes less than so many times what is no use of a slot may lose it to one in need.
+const LIGHT: f64 = 3.0;
+/// What a hop counts against the classes that a peer gives most of.
+const HOP_COST: u32 = 8;
+/// A class that is so far from the one that a peer gives most of is not given by it.
+const FAR_CLASS: u32 = 2;
+/// Slots that an uplink of the stream's own rate fills.
+const SLOTS_A_COPY: f64 = 4.0;
+/// What a peer lacks is counted over so many pieces,
+const LACKS_OVER: usize = 16;
+/// of which it may still be waiting for the newest.
+const LACKS_AFTER: usize = 8;
+/// Who would wait longer for a piece is better off with another peer.
+const TOO_LONG: Duration = Duration::from_millis(150);
+/// Two round trips: by then a piece that a source gave to some shows up at others.
+const TWO_ROUND_TRIPS: Duration = Duration::from_millis(250);
+/// A viewer that showed a piece so lately gives to others too.
+const RELAYS: Duration = Duration::from_secs(3);
+/// Viewers that one copy of the source's is for, at most: so most of what a small swarm gets comes
+/// from its viewers.
+const VIEWERS_A_COPY: f64 = 3.0;
+/// What a source keeps of its budget for pieces that went astray.
+const FOR_STRAYS: f64 = 1.0 / CLASSES as f64;
 
 impl Swarm {
     /// Source: a new piece.
     pub(super) fn publish(&mut self, now: Now, piece: Piece) {
         let ends = piece.flags().contains(Flags::END);
         self.drained = false;
+        let viewers = self.ready().filter(|(_, peer)| peer.interested_in_us);
+        let viewers = viewers.count();
+        self.spread.published(now.at, piece.sequence(), viewers);
         self.hold(now, piece);
         if ends {
             self.check_drained();
@@ -48,7 +72,7 @@ impl Swarm {
         let Some(end) = self.end.filter(|_| self.viewer.is_none() && !self.drained) else {
             return;
         };
-        let has_it = |peer: &super::Peer| {
+        let has_it = |peer: &Peer| {
             let idle = peer.pending.is_empty() && peer.answer.is_none() && peer.unsent == 0;
             idle && (peer.have.contains(end) || peer.given.contains_key(&end))
         };
@@ -70,45 +94,98 @@ impl Swarm {
         self.rechoke = true;
     }
 
-    /// Gives out the slots.
+    /// Gives out the slots: anew once a round, between rounds only those that are free.
     pub(super) fn rechoke(&mut self, now: Now) {
-        self.timers.set(Timer::Rechoke, Some(now.at + ROUND));
-        let candidates: Vec<_> = self
-            .ready()
-            .filter(|(_, peer)| peer.interested_in_us)
-            .map(|(conn, peer)| Candidate {
-                conn,
-                unchoked: !peer.choked_by_us,
-                takes: peer.takes(now.at),
-                gave: peer.download_rate.per_second(now.at),
-            })
-            .collect();
-        let slots = if self.config.upload_enabled {
-            self.config.max_uploads
+        let round = self.timers.take_if_due(Timer::Rechoke, now.at);
+        let candidates = self.candidates(now);
+        let slots = self.slots();
+        let chosen = if round {
+            let spare = self.uplink.carrier.free_copies() > 0.0;
+            self.choker
+                .choose(now.at, &candidates, slots, spare, &mut self.rng)
         } else {
-            0
+            Choker::fill(&candidates, slots, &mut self.rng)
         };
-        let chosen = self
-            .choker
-            .choose(now.at, &candidates, slots, &mut self.rng);
+        if round || self.timers.is_off(Timer::Rechoke) {
+            self.timers.set(Timer::Rechoke, Some(now.at + ROUND));
+        }
         for conn in self.ready_ids() {
             self.set_choke(now.at, conn, !chosen.contains(&conn));
         }
     }
 
+    /// Everybody who is interested.
+    fn candidates(&mut self, now: Now) -> Vec<Candidate> {
+        self.give_credit(now);
+        let few = self.few();
+        self.ready()
+            .filter(|(_, peer)| peer.interested_in_us)
+            .map(|(conn, peer)| Candidate {
+                conn,
+                unchoked: !peer.choked_by_us,
+                settled: peer.is_settled(now.at),
+                idle: peer.is_idle(now.at, few),
+                takes: peer.upload_rate.per_second(now.at),
+                light: peer.upload_rate.per_second(now.at) < few * LIGHT,
+                credit: peer.credit,
+                lacks: if self.viewer.is_none() {
+                    self.lacks(peer)
+                } else {
+                    0.0
+                },
+                always: self.is_auxiliary(peer),
+            })
+            .collect()
+    }
+
+    /// Slots to give out: as many as the uplink fills, at most what is configured. A slot without an
+    /// uplink behind it only makes others wait.
+    fn slots(&self) -> usize {
+        let most = self.config.max_uploads;
+        if !self.config.upload_enabled {
+            0
+        } else if self.viewer.is_none() || !self.uplink.is_measured() {
+            most
+        } else {
+            let filled = (self.uplink.carrier.copies() * SLOTS_A_COPY).ceil() as usize;
+            (filled + 1).min(most)
+        }
+    }
+
+    /// Bytes a second that are no use of a slot.
+    pub(super) fn few(&self) -> f64 {
+        self.pace.per_second() * self.piece_bytes() / (4 * CLASSES) as f64
+    }
+
+    /// The part of the newest pieces that a peer does not show though it had the time to get them.
+    pub(super) fn lacks(&self, peer: &Peer) -> f64 {
+        let newest = self.store.last(LACKS_OVER + LACKS_AFTER).skip(LACKS_AFTER);
+        let (count, missing) = newest.fold((0, 0), |(count, missing), piece| {
+            let lacks = !peer.have.contains(piece.sequence());
+            (count + 1, missing + u32::from(lacks))
+        });
+        f64::from(missing) / f64::from(count.max(1))
+    }
+
     fn set_choke(&mut self, now: Instant, conn: ConnId, choke: bool) {
+        let few = self.few();
         let Some(peer) = self.peers.get_mut(&conn) else {
             return;
         };
-        if std::mem::replace(&mut peer.choked_by_us, choke) == choke {
+        if peer.choked_by_us == choke {
             return;
         }
+        if choke && peer.is_idle(now, few) {
+            peer.idle_until = now + IDLE;
+        }
+        peer.choked_by_us = choke;
         if !choke {
             peer.unchoked_at = now;
             self.send(now, conn, Message::Unchoke);
             return;
         }
         let pending = std::mem::take(&mut peer.pending);
+        self.uplink.forget_requests(conn);
         self.send(now, conn, Message::Choke);
         for request in pending {
             self.send(now, conn, Message::Reject(self.whole_at(request.index)));
@@ -149,7 +226,7 @@ impl Swarm {
         if let Some(sequence) = meant {
             self.announce_before(now, conn, sequence);
         }
-        let Some(sequence) = meant.filter(|&sequence| self.may_have(conn, sequence)) else {
+        let Some(sequence) = meant.filter(|&sequence| self.may_have(now.at, conn, sequence)) else {
             return self.reject(now.at, conn, block);
         };
         if let Some(peer) = self.peers.get_mut(&conn) {
@@ -159,12 +236,74 @@ impl Swarm {
                 since: now.at,
             });
         }
-        self.pump(now.at, conn);
+        if self.store.contains(sequence) {
+            self.uplink.push(now.at, conn, sequence, false);
+            self.pump(now);
+        }
         Ok(())
     }
 
+    /// Whether a source turns away one who asks only now for a piece that it holds: others have it
+    /// and had no time yet to give it, or the budget is spent.
+    fn leaves_it_to_others(&self, now: Instant, conn: ConnId, sequence: Sequence) -> bool {
+        if self.viewer.is_some() || !self.others_relay(conn) {
+            return false;
+        }
+        let auxiliary = |peer: &Peer| self.is_auxiliary(peer);
+        if self.peers.get(&conn).is_some_and(auxiliary) {
+            return false;
+        }
+        let given = self.copies.get(&sequence).copied().unwrap_or(0) as usize;
+        let waiting = self.uplink.waiting(sequence);
+        let promised = self.uplink.carrier.promised(sequence);
+        let enough = self.uplink.carrier.copies().ceil() as usize;
+        let published = self.recent.iter().find(|(_, s)| *s == sequence);
+        let young = published.is_some_and(|&(at, _)| now.since(at) < TWO_ROUND_TRIPS);
+        self.uplink.is_budget_spent(now) || young && (given + waiting).max(promised) >= enough
+    }
+
+    /// Whether any other viewer shows what it gets.
+    fn others_relay(&self, conn: ConnId) -> bool {
+        let shown = self.tip.as_ref().map(|tip| tip.moved);
+        self.ready().any(|(other, peer)| {
+            other != conn && shown.is_some_and(|moved| moved.since(peer.showed_at) < RELAYS)
+        })
+    }
+
+    /// A relay that the user of this source named.
+    pub(super) fn is_auxiliary(&self, peer: &Peer) -> bool {
+        let listening = peer.listening.as_ref();
+        listening.is_some_and(|address| self.auxiliaries.contains(address))
+    }
+
+    /// What a source may spend, from the number of those who could give to each other.
+    pub(super) fn allow_copies(&mut self, now: Now) {
+        if self.viewer.is_some() {
+            return;
+        }
+        let watching = self.ready().filter(|(_, p)| p.interested_in_us).count();
+        let budget = self.config.upload_budget;
+        let bytes = self.pace.per_second() * self.piece_bytes();
+        self.uplink.set_budget(now.at, budget * bytes);
+        let most = self.most_copies().max(1.0);
+        let copies = (watching as f64 / VIEWERS_A_COPY).clamp(1.0, most);
+        let neighbours = watching.min(self.config.max_uploads);
+        self.uplink.carrier.allow(copies, neighbours);
+    }
+
+    /// Bytes of a usual piece of this stream.
+    pub(super) fn piece_bytes(&self) -> f64 {
+        let last = self.store.last(16);
+        let (count, bytes) = last.fold((0, 0), |(n, b), piece| (n + 1, b + piece.bytes().len()));
+        if count == 0 {
+            f64::from(self.config.metainfo.info.piece_length())
+        } else {
+            bytes as f64 / f64::from(count)
+        }
+    }
+
     /// Whether this peer is to get what its request means.
-    fn may_have(&self, conn: ConnId, sequence: Sequence) -> bool {
+    fn may_have(&mut self, now: Instant, conn: ConnId, sequence: Sequence) -> bool {
         let Some(peer) = self.peers.get(&conn) else {
             return false;
         };
@@ -185,7 +324,65 @@ impl Swarm {
         {
             return false;
         }
-        self.serves(sequence) && (self.store.contains(sequence) || self.promises(conn, sequence))
+        self.serves(sequence)
+            && if self.store.contains(sequence) {
+                !self.is_too_busy_for(now, conn) && !self.leaves_it_to_others(now, conn, sequence)
+            } else {
+                self.promises(conn, sequence) && self.carries(now, conn, sequence)
+            }
+    }
+
+    /// Whether what others wait for takes longer than asking another peer. Who asks alone is never
+    /// turned away.
+    fn is_too_busy_for(&self, now: Instant, conn: ConnId) -> bool {
+        self.uplink.wait(now, conn, self.piece_bytes()) > TOO_LONG
+    }
+
+    /// Whether the uplink has room for one more promise.
+    fn carries(&mut self, now: Instant, conn: ConnId, sequence: Sequence) -> bool {
+        let auxiliary = self
+            .peers
+            .get(&conn)
+            .is_some_and(|peer| self.is_auxiliary(peer));
+        // Who has nobody else to turn to gets more than its share, and a relay always does.
+        let most = if auxiliary {
+            usize::MAX
+        } else if self.viewer.is_none() && !self.others_relay(conn) {
+            self.most_copies().ceil() as usize
+        } else {
+            0
+        };
+        let peers = &self.peers;
+        let credit = |conn| peers.get(&conn).map_or(0.0, |peer: &Peer| peer.credit);
+        let source = self.viewer.is_none();
+        let ours = |class: usize| {
+            let hops = u32::from(self.hops.at(class as u64));
+            (HOP_COST * hops + 2 * distance(&self.config.peer_id, class)) * u32::from(!source)
+        };
+        // Nearest the source first, then the classes that we and then they give most of.
+        let cost = |conn: ConnId, class: usize| {
+            let theirs = peers.get(&conn).and_then(|peer| peer.id);
+            ours(class) + theirs.map_or(0, |id| distance(&id, class).min(2))
+        };
+        let carrier = &mut self.uplink.carrier;
+        // Who gives a class least is no root of its tree, where there are others.
+        let id = self.peers.get(&conn).and_then(|peer| peer.id);
+        let leaf = id.is_some_and(|id| distance(&id, class_of(sequence)) >= FAR_CLASS);
+        if source && leaf && carrier.is_spread() {
+            return false;
+        }
+        carrier.takes_up_to(conn, sequence, most)
+            || carrier.takes(now, conn, sequence, credit, cost)
+    }
+
+    /// Most copies that a source may promise.
+    fn most_copies(&self) -> f64 {
+        let budget = self.config.upload_budget;
+        if budget > 0.0 {
+            (budget - FOR_STRAYS).max(budget.min(1.0))
+        } else {
+            self.config.max_uploads as f64
+        }
     }
 
     /// Whether a piece that is not held will be, as far as we know, and this peer may wait for it.
@@ -256,68 +453,34 @@ impl Swarm {
         Ok(())
     }
 
-    /// Bytes left for the network, so there is room for more.
-    pub(super) fn sent(&mut self, now: Now, conn: ConnId, bytes: usize) {
-        if let Some(peer) = self.peers.get_mut(&conn) {
-            peer.unsent = peer.unsent.saturating_sub(bytes);
-            self.pump(now.at, conn);
-            self.check_drained();
-        }
-    }
-
-    /// Answers those who waited for a piece that is held now.
+    /// Those who waited for a piece that is held now can be answered, those who give most first.
     pub(super) fn serve_promises(&mut self, now: Now, sequence: Sequence) {
-        let waiting: Vec<_> = self
-            .ready()
+        let mut waiting: Vec<_> = self
+            .peers
+            .iter()
             .filter(|(_, peer)| peer.pending.iter().any(|p| p.sequence == sequence))
-            .map(|(conn, _)| conn)
+            .map(|(&conn, peer)| (peer.credit, conn))
             .collect();
-        for conn in waiting {
-            self.pump(now.at, conn);
+        if waiting.is_empty() {
+            return;
         }
+        waiting.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+        for (_, conn) in waiting {
+            self.uplink.push(now.at, conn, sequence, true);
+        }
+        self.pump(now);
     }
 
-    /// Sends the next parts of answers while there is room: one answer after the other.
-    pub(super) fn pump(&mut self, now: Instant, conn: ConnId) {
-        while let Some(message) = self.next_part(conn) {
-            self.send(now, conn, message);
-        }
-    }
-
-    fn next_part(&mut self, conn: ConnId) -> Option<Message> {
-        let peer = self.peers.get_mut(&conn)?;
-        if peer.unsent >= SEND_AHEAD {
-            return None;
-        }
-        if peer.answer.is_none() {
-            let held = |pending: &Pending| self.store.contains(pending.sequence);
-            let at = peer.pending.iter().position(held)?;
-            let pending = peer.pending.remove(at)?;
-            let piece = self.store.get(pending.sequence)?;
-            let given = peer.given.entry(pending.sequence).or_default();
-            given.times += 1;
-            given.size = u32::try_from(piece.bytes().len()).unwrap_or(u32::MAX);
-            peer.answer = Some(Answer {
-                sequence: pending.sequence,
-                index: pending.index,
-                bytes: piece.bytes().clone(),
-                sent: 0,
-            });
-        }
-        let answer = peer.answer.as_mut()?;
-        let end = (answer.sent + BLOCK_LEN).min(answer.bytes.len());
-        let message = Message::Piece {
-            index: answer.index,
-            begin: u32::try_from(answer.sent).ok()?,
-            block: answer.bytes.slice(answer.sent..end),
+    /// A peer shows a piece that it asked for: it needs no answer any more.
+    pub(super) fn needs_no_answer(&mut self, now: Instant, conn: ConnId, sequence: Sequence) {
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return;
         };
-        self.reports
-            .uploaded(answer.sequence, conn, end - answer.sent);
-        answer.sent = end;
-        if end == answer.bytes.len() {
-            peer.answer = None;
+        if let Some(at) = peer.pending.iter().position(|p| p.sequence == sequence)
+            && let Some(pending) = peer.pending.remove(at)
+        {
+            self.send(now, conn, Message::Reject(self.whole_at(pending.index)));
         }
-        Some(message)
     }
 
     /// Rejects what was promised to a peer and will not come.

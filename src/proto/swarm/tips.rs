@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use super::{
     super::{
+        hops::{ClassHops, class_of},
         lap::Sequence,
         piece::{Flags, Header, Proof},
         time::{Instant, Now},
@@ -21,15 +22,18 @@ use super::{
     links::Farewell,
 };
 
-/// How often changes are told. The clause allows four a second; the pieces themselves tell the
-/// same sooner, so one is enough and a quarter of the overhead.
-const TELL_EVERY: Duration = Duration::from_secs(1);
-/// The clause's own limit, for what cannot wait: the first tip, a START, an END.
+/// How often a viewer tells what changed. The clause allows four times a second; the pieces
+/// themselves tell the same sooner, so seldom is enough and an eighth of the overhead.
+const TELL_EVERY: Duration = Duration::from_secs(2);
+/// The same at the source, whose newest pieces nobody else tells of.
+const TELL_EVERY_SOURCE: Duration = Duration::from_secs(1);
+/// The clause's own limit, for what cannot wait: the first tip, a START, an END, and how far from
+/// the source we are: whom to ask ahead depends on it.
 const TELL_AT_MOST: Duration = Duration::from_millis(250);
-/// How far past our tip we keep requests: about a second of a usual stream.
-const AHEAD: u64 = 32;
-/// Senders that `hops` is the median over.
-pub(super) const HOPS_OVER: usize = 16;
+/// How far past our tip we keep requests.
+const AHEAD: Duration = Duration::from_millis(1500);
+/// The same in pieces, where pieces are few.
+const AHEAD_AT_LEAST: u64 = 32;
 
 impl Swarm {
     /// What we say of ourselves.
@@ -42,9 +46,11 @@ impl Swarm {
             ra: self.store.newest_random_access().filter(|_| serving),
             ahead: if serving { self.ahead() } else { 0 },
             hops: self.hops(),
+            class_hops: self.class_hops(),
             lag: self.viewer.as_ref().and(newest).map(|_| self.lag_millis()),
             seen: self.tip.as_ref().map(|tip| millis(now.at.since(tip.moved))),
-            up: None,
+            up: serving.then(|| self.free_upload()),
+            cap: self.uplink.capacity().filter(|_| serving),
             src: self.config.role == Role::Source,
         }
     }
@@ -55,18 +61,31 @@ impl Swarm {
         if viewer.is_some_and(|viewer| viewer.next().is_none()) {
             return 0;
         }
-        AHEAD.min(self.lap.announce_span())
+        // A power of two: what is announced should not change with every breath of the stream.
+        let pieces = self.pace.pieces_in(AHEAD).max(AHEAD_AT_LEAST);
+        pieces.next_power_of_two().min(self.lap.announce_span())
     }
 
     /// 0 at the source; else 1 + the lower median over the senders of our last pieces.
     pub(super) fn hops(&self) -> Option<u8> {
-        if self.config.role == Role::Source {
-            return Some(0);
+        match self.config.role {
+            Role::Source => Some(0),
+            Role::Viewer { .. } => self.hops.hops(),
         }
-        let mut hops: Vec<_> = self.sender_hops.iter().copied().collect();
-        hops.sort_unstable();
-        let median = hops.get(hops.len().checked_sub(1)? / 2)?;
-        Some(median.saturating_add(1))
+    }
+
+    /// The same in each class; the source is near in all of them.
+    fn class_hops(&self) -> Option<ClassHops> {
+        match self.config.role {
+            Role::Source => ClassHops::from_bytes(&[0]),
+            Role::Viewer { .. } => self.hops.class_hops(),
+        }
+    }
+
+    /// What the uplink has left (bytes per second).
+    fn free_upload(&self) -> u64 {
+        let bytes = self.pace.per_second() * self.piece_bytes();
+        (self.uplink.carrier.free_copies() * bytes) as u64
     }
 
     fn lag_millis(&self) -> u64 {
@@ -93,6 +112,7 @@ impl Swarm {
             peer.have.remove_below(floor);
         }
         peer.live = live;
+        self.plan = true;
         self.take_bits(conn);
         self.ask = true;
         Ok(())
@@ -152,6 +172,12 @@ impl Swarm {
             return;
         }
         let first = self.tip.is_none();
+        self.first_seen.exists(now.at, header.sequence);
+        if header.flags.contains(Flags::START) {
+            self.pace.reset();
+        }
+        self.pace.observe(header.sequence, header.time);
+        self.plan = true;
         self.tip = Some(Tip {
             proof,
             moved: now.at,
@@ -204,7 +230,14 @@ impl Swarm {
 
     /// Tells a peer what changed, when it is time.
     pub(super) fn tell_live(&mut self, now: Now, conn: ConnId) {
-        self.tell_live_after(now, conn, TELL_EVERY);
+        let hops = self.class_hops();
+        let moved = self.peers.get(&conn).is_some_and(|p| p.told_hops != hops);
+        let interval = match self.config.role {
+            _ if moved => TELL_AT_MOST,
+            Role::Source => TELL_EVERY_SOURCE,
+            Role::Viewer { .. } => TELL_EVERY,
+        };
+        self.tell_live_after(now, conn, interval);
     }
 
     fn tell_live_after(&mut self, now: Now, conn: ConnId, interval: Duration) {
@@ -226,6 +259,7 @@ impl Swarm {
         let payload = self.live(now).encode();
         let tip = self.tip_sequence();
         let version = self.live_version;
+        let hops = self.class_hops();
         let Some(peer) = self.peers.get_mut(&conn) else {
             return;
         };
@@ -238,6 +272,7 @@ impl Swarm {
         };
         peer.told_tip = tip;
         peer.told_version = version;
+        peer.told_hops = hops;
         peer.told_at = now.at;
         self.extend(now.at, conn, id, payload);
     }
@@ -252,6 +287,14 @@ impl Swarm {
         }
     }
 
+    /// Who had a piece before us, now that we hold it.
+    pub(super) fn compare(&mut self, sequence: Sequence) {
+        for peer in self.peers.values_mut().filter(|peer| peer.is_ready()) {
+            let earlier = peer.have.contains(sequence);
+            peer.classes[class_of(sequence)].compared(earlier);
+        }
+    }
+
     fn tell_have_to(&mut self, now: Now, conn: ConnId, sequence: Sequence) {
         if !self.config.upload_enabled || !self.serves(sequence) {
             return;
@@ -259,7 +302,8 @@ impl Swarm {
         let Some(peer) = self.peers.get(&conn) else {
             return;
         };
-        if peer.have.contains(sequence) {
+        // The source has every piece, but not the knowledge who else does.
+        if peer.have.contains(sequence) && !peer.live.src {
             return;
         }
         self.announce_before(now, conn, sequence);

@@ -100,6 +100,16 @@ impl Viewer {
         self.playout.waits()
     }
 
+    /// Whether what is due is still coming in, in any order.
+    pub(super) fn settles(&self, now: Instant) -> bool {
+        self.playout.settles(now)
+    }
+
+    /// When a piece of this time is released; nothing where all is at once.
+    pub(super) fn releases(&self, time: UnixMicros) -> Option<Instant> {
+        self.playout.releases(time)
+    }
+
     pub(super) const fn is_playing(&self) -> bool {
         self.playout.last().is_some()
     }
@@ -277,7 +287,7 @@ impl Swarm {
             return;
         };
         if let Some(viewer) = &mut self.viewer {
-            viewer.playout.skip_to(first);
+            viewer.playout.leap_to(now.at, first);
         }
     }
 

@@ -16,6 +16,7 @@ use super::{
     bencode::{Dict, emit_dict, parse_dict},
 };
 use crate::proto::{
+    hops::{ClassHops, FAR},
     lap::{MAX_PIECES, Sequence},
     piece::PROOF_LEN,
 };
@@ -34,24 +35,32 @@ pub struct Live {
     pub ahead: u64,
     /// 0 at the source; absent before the first piece, or where it is over 255.
     pub hops: Option<u8>,
+    /// The same in each class of sequences; absent from peers that know of no classes.
+    pub class_hops: Option<ClassHops>,
     /// ms from the time of the newest piece it holds to when it held it.
     pub lag: Option<u64>,
     /// ms since its tip last moved.
     pub seen: Option<u64>,
     /// Free upload in bytes/s as it judges it.
     pub up: Option<u64>,
+    /// Upload capacity in bytes/s as it has measured it, used or not; absent before that.
+    pub cap: Option<u64>,
     /// It says that it is the source.
     pub src: bool,
 }
 
 impl Live {
-    /// What absent `hops` counts as (PROTOCOL §5).
-    pub const FAR: u8 = u8::MAX;
-
-    /// Hops from the source, [`FAR`](Self::FAR) where it does not say.
+    /// Hops from the source, [`FAR`] where it does not say.
     #[must_use]
     pub fn hops_or_far(&self) -> u8 {
-        self.hops.unwrap_or(Self::FAR)
+        self.hops.unwrap_or(FAR)
+    }
+
+    /// Hops in the class of `sequence`; as a whole where it tells no classes apart.
+    #[must_use]
+    pub fn hops_at(&self, sequence: Sequence) -> u8 {
+        self.class_hops
+            .map_or_else(|| self.hops_or_far(), |hops| hops.at(sequence))
     }
 
     /// Reads the payload of a `tstream_live` message. Of a key that comes twice the last counts.
@@ -82,9 +91,11 @@ impl Live {
                 b"floor" => live.floor = value.int(),
                 b"ra" => live.ra = value.int(),
                 b"ahead" => live.ahead = value.int().unwrap_or(0).min(u64::from(MAX_PIECES)),
+                b"hopc" => live.class_hops = value.bytes().and_then(ClassHops::from_bytes),
                 b"hops" => live.hops = value.int(),
                 b"lag" => live.lag = value.int(),
                 b"seen" => live.seen = value.int(),
+                b"cap" => live.cap = value.int(),
                 b"up" => live.up = value.int(),
                 b"src" => live.src = value.int() == Some(1u8),
                 _ => {}
@@ -95,9 +106,17 @@ impl Live {
 
     pub(super) fn emit(&self, mut dict: SortedDictEncoder<'_>) -> Result<(), Error> {
         dict.emit_pair(b"ahead", self.ahead)?;
+        if let Some(cap) = self.cap {
+            dict.emit_pair(b"cap", cap)?;
+        }
         let hops = self.hops.map(u64::from);
-        let numbers: [(&[u8], Option<u64>); 7] = [
-            (b"floor", self.floor),
+        if let Some(floor) = self.floor {
+            dict.emit_pair(b"floor", floor)?;
+        }
+        if let Some(hops) = &self.class_hops {
+            dict.emit_pair_with(b"hopc", |value| value.emit_bytes(hops.as_bytes()))?;
+        }
+        let numbers: [(&[u8], Option<u64>); 6] = [
             (b"hops", hops),
             (b"lag", self.lag),
             (b"ra", self.ra),
@@ -105,7 +124,7 @@ impl Live {
             (b"src", self.src.then_some(1)),
             (b"up", self.up),
         ];
-        let (before_tip, after_tip) = numbers.split_at(6);
+        let (before_tip, after_tip) = numbers.split_at(5);
         emit_numbers(&mut dict, before_tip)?;
         if let Some(tip) = &self.tip {
             dict.emit_pair_with(b"tip", |value| value.emit_bytes(tip))?;
@@ -133,9 +152,10 @@ mod tests {
 
     #[test]
     fn a_dict_of_every_key_is_read_and_written() {
-        let mut bytes = b"d5:aheadi8e5:floori100e4:hopsi2e3:lagi35e2:rai140e4:seeni12e3:srci1e\
+        let mut bytes =
+            b"d5:aheadi8e3:capi500000e5:floori100e4:hopc2:\x01\x034:hopsi2e3:lagi35e2:rai140e4:seeni12e3:srci1e\
             3:tip128:"
-            .to_vec();
+                .to_vec();
         bytes.extend_from_slice(&[0xab; 128]);
         bytes.extend_from_slice(b"2:upi250000ee");
         let live = Live {
@@ -144,9 +164,11 @@ mod tests {
             ra: Some(140),
             ahead: 8,
             hops: Some(2),
+            class_hops: ClassHops::from_bytes(&[1, 3]),
             lag: Some(35),
             seen: Some(12),
             up: Some(250_000),
+            cap: Some(500_000),
             src: true,
         };
         assert_eq!(Live::decode(&bytes), Ok(live));
@@ -163,7 +185,7 @@ mod tests {
     #[test]
     fn a_known_key_of_the_wrong_type_or_range_counts_as_absent() {
         let bytes =
-            b"d3:tipi5e5:floori-1e2:rale5:ahead1:x4:hopsi256e3:lagde4:seeni-9e2:up0:3:srci2ee";
+            b"d3:tipi5e5:floori-1e2:rale5:ahead1:x4:hopc0:4:hopsi256e3:lagde4:seeni-9e2:up0:3:srci2ee";
         assert_eq!(Live::decode(bytes), Ok(Live::default()));
     }
 
@@ -194,10 +216,12 @@ mod tests {
         fn what_is_written_is_read_back(
             tip in proptest::option::of(any::<u8>()),
             floor: Option<u64>, ra: Option<u64>, ahead in 0..=1u64 << 20, hops: Option<u8>,
-            lag: Option<u64>, seen: Option<u64>, up: Option<u64>, src: bool,
+            classes in proptest::option::of(proptest::collection::vec(any::<u8>(), 1..=32)),
+            lag: Option<u64>, seen: Option<u64>, up: Option<u64>, cap: Option<u64>, src: bool,
         ) {
             let tip = tip.map(|byte| [byte; 128]);
-            let live = Live { tip, floor, ra, ahead, hops, lag, seen, up, src };
+            let class_hops = classes.as_deref().and_then(ClassHops::from_bytes);
+            let live = Live { tip, floor, ra, ahead, hops, class_hops, lag, seen, up, cap, src };
             prop_assert_eq!(Live::decode(&live.encode()), Ok(live));
         }
     }

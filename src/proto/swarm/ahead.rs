@@ -1,0 +1,180 @@
+// Copyright (C) 2026 The livetorrent authors
+//
+// This Source Code Form is subject to the terms of the Mozilla Public License, v2.0.
+// If a copy of the MPL was not distributed with this file, You can obtain one at
+// <https://mozilla.org/MPL/2.0/>.
+//
+// SPDX-License-Identifier: MPL-2.0
+
+//! Requests ahead: from whom pieces are asked before they exist (PROTOCOL §6).
+//!
+//! Each class of sequences has its parent: the neighbour that is expected to have and to give its
+//! pieces earliest. Another takes its place only when it is clearly better, or when the parent
+//! refuses or is late, so the pieces of a class run the same way while that way is good.
+
+use std::{collections::VecDeque, time::Duration};
+
+use super::{
+    super::{
+        hops::class_of,
+        lap::Sequence,
+        peer::Peer,
+        time::{Instant, Now},
+    },
+    ConnId, Swarm,
+};
+
+/// How far ahead is asked: the request has to be there before the piece, across the world and
+/// through a short stall of ours.
+const HORIZON: Duration = Duration::from_millis(500);
+/// The same in pieces, where pieces are few.
+const HORIZON_AT_LEAST: u64 = 4;
+/// Who still has to fetch so many pieces that exist does not ask for more: what comes is to come in
+/// order.
+const CATCHING_UP: usize = 24;
+/// Another parent has to promise so much less delay.
+const BETTER_BY: Duration = Duration::from_millis(40);
+/// Sequences whose first moment is remembered.
+const SEEN: u64 = 512;
+
+/// When each of the newest sequences was first known to exist.
+#[derive(Debug, Default)]
+pub(super) struct FirstSeen {
+    /// Of the newest down to [`SEEN`] below it; `newest` is the last one's sequence.
+    moments: VecDeque<Instant>,
+    newest: Sequence,
+}
+
+impl FirstSeen {
+    /// `sequence` exists, and so does every one below it.
+    pub(super) fn exists(&mut self, now: Instant, sequence: Sequence) {
+        if sequence <= self.newest && !self.moments.is_empty() {
+            return;
+        }
+        let new = if self.moments.is_empty() {
+            1
+        } else {
+            (sequence - self.newest).min(SEEN)
+        };
+        for _ in 0..new {
+            if self.moments.len() as u64 >= SEEN {
+                self.moments.pop_front();
+            }
+            self.moments.push_back(now);
+        }
+        self.newest = sequence;
+    }
+
+    /// When `sequence` was first known to exist, where that is remembered.
+    pub(super) fn at(&self, sequence: Sequence) -> Option<Instant> {
+        let back = self.newest.checked_sub(sequence)?;
+        let at = (self.moments.len() as u64).checked_sub(back + 1)?;
+        self.moments.get(at as usize).copied()
+    }
+}
+
+impl Swarm {
+    /// Asks for what comes next, each piece of the parent of its class.
+    pub(super) fn ask_ahead(&mut self, now: Now) {
+        let next = self.viewer.as_ref().and_then(super::Viewer::next);
+        let (Some(next), Some(tip)) = (next, self.tip_sequence()) else {
+            return;
+        };
+        if self.end.is_some() || self.wanted.unasked_count() > CATCHING_UP {
+            return;
+        }
+        let horizon = self.pace.pieces_in(HORIZON).max(HORIZON_AT_LEAST);
+        let horizon = horizon.min(self.ahead().max(HORIZON_AT_LEAST));
+        let from = next.max(tip.saturating_sub(horizon));
+        let from = from.max(self.start.unwrap_or(0));
+        for sequence in from..=tip.saturating_add(horizon) {
+            if self.wanted.is_known(sequence) || self.store.contains(sequence) {
+                continue;
+            }
+            if let Some(conn) = self.parent_for(now.at, sequence) {
+                self.parents[class_of(sequence)] = Some(conn);
+                self.wanted.add_ahead(sequence);
+                self.request(now.at, conn, sequence);
+            }
+        }
+    }
+
+    /// Who is expected to give `sequence` earliest.
+    fn parent_for(&self, now: Instant, sequence: Sequence) -> Option<ConnId> {
+        let class = class_of(sequence);
+        let ours = (
+            self.hops.hops().unwrap_or(super::super::hops::FAR),
+            self.hops.at(sequence),
+        );
+        let parent = self.parents[class];
+        self.peers
+            .iter()
+            .filter(|(_, peer)| self.would_promise(now, peer, sequence))
+            .filter_map(|(&conn, peer)| {
+                let hops = peer.hops_towards(sequence, ours, self.config.peer_id)?;
+                let mut expected = peer.expected(class, hops);
+                if parent == Some(conn) {
+                    expected = expected.saturating_sub(BETTER_BY.max(expected / 3));
+                }
+                Some((expected, conn))
+            })
+            .min()
+            .map(|(_, conn)| conn)
+    }
+
+    fn would_promise(&self, now: Instant, peer: &Peer, sequence: Sequence) -> bool {
+        peer.free_promises() > 0
+            && peer.promises_up_to().is_some_and(|most| sequence <= most)
+            && peer.tip.is_some_and(|tip| self.lap.askable(sequence, tip))
+            && peer.live.floor.is_none_or(|floor| sequence >= floor)
+            && now >= peer.classes[class_of(sequence)].rests_until
+            && !peer.refused.contains(&sequence)
+            && !peer.has_request_at(self.lap.index(sequence), self.lap)
+    }
+
+    /// A promise was refused: another parent is looked for.
+    pub(super) fn refused(&mut self, now: Instant, conn: ConnId, sequence: Sequence) {
+        let class = class_of(sequence);
+        if let Some(peer) = self.peers.get_mut(&conn) {
+            peer.classes[class].refused(now);
+        }
+        if self.parents[class] == Some(conn) {
+            self.parents[class] = None;
+        }
+        self.plan = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(micros: u64) -> Instant {
+        Instant::from_micros(micros)
+    }
+
+    #[test]
+    fn what_lies_below_a_piece_that_exists_exists_too() {
+        let mut seen = FirstSeen::default();
+        assert_eq!(seen.at(5), None);
+        seen.exists(at(1), 1000);
+        seen.exists(at(2), 1003);
+        seen.exists(at(3), 1001);
+        assert_eq!(seen.at(1000), Some(at(1)));
+        assert_eq!(seen.at(1001), Some(at(2)));
+        assert_eq!(seen.at(1003), Some(at(2)));
+        assert_eq!(seen.at(1004), None);
+        assert_eq!(seen.at(999), None);
+    }
+
+    #[test]
+    fn only_the_newest_are_remembered_also_after_a_leap() {
+        let mut seen = FirstSeen::default();
+        seen.exists(at(1), 10);
+        seen.exists(at(2), u64::MAX);
+        assert_eq!(seen.at(10), None);
+        assert_eq!(seen.at(u64::MAX - SEEN + 1), Some(at(2)));
+        assert_eq!(seen.at(u64::MAX - SEEN), None);
+        assert_eq!(seen.moments.len() as u64, SEEN);
+    }
+}

@@ -1,0 +1,416 @@
+// Copyright (C) 2026 The livetorrent authors
+//
+// This Source Code Form is subject to the terms of the Mozilla Public License, v2.0.
+// If a copy of the MPL was not distributed with this file, You can obtain one at
+// <https://mozilla.org/MPL/2.0/>.
+//
+// SPDX-License-Identifier: MPL-2.0
+
+//! The uplink: what goes out next, and how fast (PROTOCOL §6, giving).
+//!
+//! One piece after the other, each whole, first come first served: pieces sent side by side would
+//! all arrive as late as the last. Little waits in the driver, so that what became useless meanwhile
+//! can still be dropped here.
+
+use std::{collections::VecDeque, time::Duration};
+
+use super::{
+    super::{
+        carrier::Carrier,
+        lap::Sequence,
+        limiter::Limiter,
+        peer::{Answer, Peer},
+        time::{Instant, Now},
+        timer::Timer,
+        wire::{BLOCK_LEN, Message},
+    },
+    Config, ConnId, Swarm,
+};
+
+/// Bytes that wait in the driver for all connections together before the next block goes: one on
+/// the way and one to follow.
+const SEND_AHEAD: usize = BLOCK_LEN;
+/// A promise that waited so long for its connection is better kept by another.
+const STALE: Duration = Duration::from_millis(500);
+/// Less than this that waits is no sign of anything.
+pub(super) const SMALL: usize = 4 * 1024;
+/// A connection that took nothing in for as long as the uplink needs for so many blocks is held up
+/// by its own far end, and does not hold up the others.
+const STUCK_BLOCKS: f64 = 3.0;
+/// Bounds of that time; the lower one also until the uplink was measured.
+const STUCK_AT_LEAST: Duration = Duration::from_millis(20);
+const STUCK_AT_MOST: Duration = Duration::from_millis(300);
+/// How fast the most that the uplink carried fades with each time that it carried less.
+const FADES: f64 = 0.98;
+/// The shortest time that the uplink's rate is measured over.
+const MEASURED_OVER: Duration = Duration::from_millis(150);
+/// An uplink of which more is in use has no room for more promises.
+const FULL_USE: f64 = 0.85;
+/// An uplink that was full so lately has no room for more promises.
+const FULL_OF_LATE: Duration = Duration::from_secs(2);
+/// A piece is promised to as many as it can be given to one after the other in this time.
+const IN_A_ROW: Duration = Duration::from_millis(150);
+/// What a source saved of its budget may go in one burst.
+const BUDGET_BURST: Duration = Duration::from_secs(1);
+
+/// An answer that can begin.
+#[derive(Debug)]
+struct Ready {
+    conn: ConnId,
+    sequence: Sequence,
+    /// Since when it could begin.
+    since: Instant,
+    /// It was promised before the piece was there.
+    promised: bool,
+}
+
+/// What goes out and what it may take.
+#[derive(Debug)]
+pub(super) struct Uplink {
+    /// Answers that can begin, in the order in which they could.
+    ready: VecDeque<Ready>,
+    /// Answers under way, in the order in which they began.
+    answering: VecDeque<ConnId>,
+    /// `max-upload-rate`.
+    limit: Limiter,
+    /// A source's `upload-budget`.
+    budget: Limiter,
+    pub(super) carrier: Carrier,
+    throughput: Throughput,
+}
+
+/// What the uplink carries when it is full.
+#[derive(Debug, Default)]
+struct Throughput {
+    /// Since when there was more to send than it took.
+    full_since: Option<Instant>,
+    bytes: usize,
+    /// Bytes per second.
+    rate: Option<f64>,
+    measured_at: Option<Instant>,
+}
+
+impl Throughput {
+    /// There is more to send than it takes now.
+    fn full(&mut self, now: Instant) {
+        self.full_since.get_or_insert(now);
+    }
+
+    fn sent(&mut self, now: Instant, bytes: usize) {
+        let Some(since) = self.full_since else {
+            return;
+        };
+        self.bytes += bytes;
+        let span = now.since(since);
+        if span >= MEASURED_OVER {
+            let rate = self.bytes as f64 / span.as_secs_f64();
+            // A slow connection can make it look less, nothing makes it look more.
+            self.rate = Some(self.rate.map_or(rate, |most| rate.max(most * FADES)));
+            self.measured_at = Some(now);
+            self.full_since = Some(now);
+            self.bytes = 0;
+        }
+    }
+
+    /// Whether it was full for a while of late.
+    fn was_full(&self, now: Instant) -> bool {
+        self.measured_at
+            .is_some_and(|at| now.since(at) < FULL_OF_LATE)
+    }
+
+    /// Nothing waits any more.
+    const fn idle(&mut self) {
+        self.full_since = None;
+        self.bytes = 0;
+    }
+}
+
+impl Uplink {
+    pub(super) fn new(config: &Config) -> Self {
+        Self {
+            ready: VecDeque::new(),
+            answering: VecDeque::new(),
+            limit: Limiter::new(config.max_upload_rate as f64 / 8.0, Duration::ZERO),
+            budget: Limiter::new(0.0, BUDGET_BURST),
+            carrier: Carrier::default(),
+            throughput: Throughput::default(),
+        }
+    }
+
+    /// The budget in bytes per second; 0: none.
+    pub(super) fn set_budget(&mut self, now: Instant, rate: f64) {
+        self.budget.set(now, rate, BUDGET_BURST);
+    }
+
+    /// Whether a source has spent what it is allowed.
+    pub(super) fn is_budget_spent(&self, now: Instant) -> bool {
+        self.budget.opens(now) > now
+    }
+
+    /// How many wait for this piece.
+    pub(super) fn waiting(&self, sequence: Sequence) -> usize {
+        let waits = |ready: &&Ready| ready.sequence == sequence;
+        self.ready.iter().filter(waits).count()
+    }
+
+    /// An answer to `conn` can begin.
+    pub(super) fn push(&mut self, now: Instant, conn: ConnId, sequence: Sequence, promised: bool) {
+        self.ready.push_back(Ready {
+            conn,
+            sequence,
+            promised,
+            since: now,
+        });
+    }
+
+    /// What it carries when it is full (bytes per second), once it was.
+    pub(super) fn capacity(&self) -> Option<u64> {
+        self.throughput.rate.map(|rate| rate as u64)
+    }
+
+    /// Whether it was full once, so that it is known what it carries.
+    pub(super) const fn is_measured(&self) -> bool {
+        self.throughput.rate.is_some()
+    }
+
+    /// After how long without progress a connection is stuck.
+    fn stuck_after(&self) -> Duration {
+        let blocks = |rate: f64| STUCK_BLOCKS * BLOCK_LEN as f64 / rate.max(1.0);
+        let seconds = self.throughput.rate.map_or(0.0, blocks).min(1.0);
+        // In the clock's own unit: a timer for it must not come a fraction early.
+        Duration::from_micros((seconds * 1e6) as u64).clamp(STUCK_AT_LEAST, STUCK_AT_MOST)
+    }
+
+    /// How long pieces for others than `conn` keep the uplink busy, as far as it was measured.
+    pub(super) fn wait(&self, now: Instant, conn: ConnId, piece: f64) -> Duration {
+        let Some(rate) = self
+            .throughput
+            .rate
+            .filter(|_| self.throughput.was_full(now))
+        else {
+            return Duration::ZERO;
+        };
+        let others = self.ready.iter().filter(|ready| ready.conn != conn);
+        let pieces = others.count() + self.answering.iter().filter(|&&c| c != conn).count();
+        Duration::from_secs_f64((pieces as f64 * piece / rate.max(1.0)).min(60.0))
+    }
+
+    /// Requests of `conn` are not answered any more; an answer that began is.
+    pub(super) fn forget_requests(&mut self, conn: ConnId) {
+        self.ready.retain(|ready| ready.conn != conn);
+        self.carrier.forget(conn);
+    }
+
+    /// The connection is gone.
+    pub(super) fn forget(&mut self, conn: ConnId) {
+        self.forget_requests(conn);
+        self.answering.retain(|&c| c != conn);
+    }
+}
+
+impl Swarm {
+    /// Bytes left for the network, so there is room for more.
+    pub(super) fn sent(&mut self, now: Now, conn: ConnId, bytes: usize) {
+        if let Some(peer) = self.peers.get_mut(&conn) {
+            let since = peer.unsent_since;
+            peer.unsent = peer.unsent.saturating_sub(bytes);
+            peer.unsent_since = now.at;
+            peer.overtaken = false;
+            peer.was_free(now.at);
+            if bytes >= SMALL {
+                self.overtake(conn, since);
+            }
+            self.uplink.throughput.sent(now.at, bytes);
+            self.pump(now);
+            if self.end.is_some() {
+                self.check_drained();
+            }
+        }
+    }
+
+    /// What was handed over since then left: whatever waits for longer is not held up by our uplink
+    /// but by its own connection.
+    fn overtake(&mut self, conn: ConnId, since: Instant) {
+        for (&other, peer) in &mut self.peers {
+            peer.overtaken |= other != conn && peer.unsent >= SMALL && peer.unsent_since < since;
+        }
+    }
+
+    /// Sends the next parts of answers while the uplink takes them.
+    pub(super) fn pump(&mut self, now: Now) {
+        while !self.uplink.answering.is_empty() || !self.uplink.ready.is_empty() {
+            if let Some(opens) = self.closed_until(now.at) {
+                self.uplink.throughput.full(now.at);
+                self.timers.at_latest(Timer::Uplink, opens);
+                return;
+            }
+            if !self.go_on(now) && !self.begin(now) {
+                break;
+            }
+        }
+        if self.uplink.ready.is_empty() && self.uplink.answering.is_empty() {
+            self.uplink.throughput.idle();
+        } else {
+            self.uplink.throughput.full(now.at);
+        }
+    }
+
+    /// Until when nothing more goes out: the limit is reached, or enough is under way.
+    fn closed_until(&self, now: Instant) -> Option<Instant> {
+        let opens = self.uplink.limit.opens(now);
+        if opens > now {
+            return Some(opens);
+        }
+        let stuck_after = self.uplink.stuck_after();
+        let moving = |peer: &&Peer| peer.unsent >= SMALL && !is_stuck(peer, now, stuck_after);
+        let mut waiting = 0;
+        let mut until: Option<Instant> = None;
+        for peer in self.peers.values().filter(moving) {
+            waiting += peer.unsent;
+            let stuck = peer.unsent_since + stuck_after;
+            until = Some(until.map_or(stuck, |until| until.min(stuck)));
+        }
+        until.filter(|_| waiting >= SEND_AHEAD)
+    }
+
+    /// Sends the next block of the first answer under way that its connection has room for.
+    fn go_on(&mut self, now: Now) -> bool {
+        let takes = |conn: &&ConnId| {
+            let peer = self.peers.get(conn);
+            peer.is_some_and(|peer| peer.unsent < SMALL)
+        };
+        let Some(conn) = self.uplink.answering.iter().find(takes).copied() else {
+            return false;
+        };
+        let block = self
+            .peers
+            .get_mut(&conn)
+            .and_then(|peer| peer.answer.as_mut())
+            .and_then(next_block);
+        let Some((sequence, message, last)) = block else {
+            self.uplink.answering.retain(|&c| c != conn);
+            return true;
+        };
+        if last {
+            self.uplink.answering.retain(|&c| c != conn);
+            if let Some(peer) = self.peers.get_mut(&conn) {
+                peer.answer = None;
+                peer.free_since = now.at;
+            }
+        }
+        if let Message::Piece { block, .. } = &message {
+            self.reports.uploaded(sequence, conn, block.len());
+        }
+        let bytes = message.wire_len();
+        self.uplink.limit.sent(now.at, bytes);
+        self.uplink.budget.sent(now.at, bytes);
+        self.send(now.at, conn, message);
+        true
+    }
+
+    /// Begins the next answer: what was promised first; the piece that was given least often first,
+    /// so that each is somewhere before it is everywhere; then who waits longest.
+    fn begin(&mut self, now: Now) -> bool {
+        self.drop_stale(now.at);
+        let peers = &self.peers;
+        self.uplink.ready.retain(|ready| {
+            let peer = peers.get(&ready.conn);
+            peer.is_some_and(|peer| peer.pending.iter().any(|p| p.sequence == ready.sequence))
+        });
+        let mut next: Option<((bool, u32), usize)> = None;
+        for (at, ready) in self.uplink.ready.iter().enumerate() {
+            let copies = self.copies.get(&ready.sequence).copied().unwrap_or(0);
+            let rank = (!ready.promised, if ready.promised { 0 } else { copies });
+            let takes = self
+                .peers
+                .get(&ready.conn)
+                .is_some_and(|peer| peer.answer.is_none() && peer.unsent < SMALL);
+            if takes && next.is_none_or(|(first, _)| rank < first) {
+                next = Some((rank, at));
+            }
+        }
+        let Some(ready) = next.and_then(|(_, at)| self.uplink.ready.remove(at)) else {
+            return false;
+        };
+        if ready.promised {
+            // A connection that is slow itself says nothing of the uplink, but carries too much.
+            let free = self.peers.get(&ready.conn).map(|peer| peer.free_since);
+            let could = free.map_or(ready.since, |free| free.max(ready.since));
+            let waited = now.at.since(could);
+            if could.since(ready.since) >= IN_A_ROW {
+                self.uplink.carrier.too_much_for(now.at, ready.conn);
+            }
+            let stream = self.pace.per_second() * self.piece_bytes();
+            let carries = self.uplink.throughput.rate.map(|rate| rate / stream);
+            let used = self.counters.upload_rate.per_second(now.at);
+            let full = self
+                .uplink
+                .throughput
+                .rate
+                .is_some_and(|rate| used > rate * FULL_USE);
+            if let Some(carries) = carries.filter(|_| self.viewer.is_some()) {
+                let pieces = carries * self.pace.per_second() * IN_A_ROW.as_secs_f64();
+                self.uplink.carrier.spread((pieces as usize).max(1));
+            }
+            self.uplink.carrier.waited(now.at, waited, carries, full);
+        }
+        self.answer(ready.conn, ready.sequence)
+    }
+
+    /// Takes promises back that wait too long for their connection.
+    fn drop_stale(&mut self, now: Instant) {
+        let stale = |ready: &&Ready| ready.promised && now.since(ready.since) >= STALE;
+        let stale: Vec<_> = self.uplink.ready.iter().filter(stale).collect();
+        let stale: Vec<_> = stale
+            .iter()
+            .map(|ready| (ready.conn, ready.sequence))
+            .collect();
+        for (conn, sequence) in stale {
+            self.uplink.carrier.too_much_for(now, conn);
+            self.needs_no_answer(now, conn, sequence);
+        }
+    }
+
+    /// Turns a pending request into an answer under way.
+    fn answer(&mut self, conn: ConnId, sequence: Sequence) -> bool {
+        let (Some(peer), Some(piece)) = (self.peers.get_mut(&conn), self.store.get(sequence))
+        else {
+            return false;
+        };
+        let Some(at) = peer.pending.iter().position(|p| p.sequence == sequence) else {
+            return false;
+        };
+        let Some(pending) = peer.pending.remove(at) else {
+            return false;
+        };
+        let given = peer.given.entry(sequence).or_default();
+        given.times += 1;
+        given.size = u32::try_from(piece.bytes().len()).unwrap_or(u32::MAX);
+        peer.answer = Some(Answer {
+            sequence,
+            index: pending.index,
+            bytes: piece.bytes().clone(),
+            sent: 0,
+        });
+        self.uplink.answering.push_back(conn);
+        *self.copies.entry(sequence).or_insert(0) += 1;
+        self.spread.gave(conn, sequence);
+        true
+    }
+}
+
+fn is_stuck(peer: &Peer, now: Instant, after: Duration) -> bool {
+    peer.unsent >= SMALL && (peer.overtaken || now.since(peer.unsent_since) >= after)
+}
+
+/// The next block of an answer, and whether it is the last.
+fn next_block(answer: &mut Answer) -> Option<(Sequence, Message, bool)> {
+    let end = (answer.sent + BLOCK_LEN).min(answer.bytes.len());
+    let message = Message::Piece {
+        index: answer.index,
+        begin: u32::try_from(answer.sent).ok()?,
+        block: answer.bytes.slice(answer.sent..end),
+    };
+    answer.sent = end;
+    Some((answer.sequence, message, end == answer.bytes.len()))
+}

@@ -1,0 +1,149 @@
+// Copyright (C) 2026 The livetorrent authors
+//
+// This Source Code Form is subject to the terms of the Mozilla Public License, v2.0.
+// If a copy of the MPL was not distributed with this file, You can obtain one at
+// <https://mozilla.org/MPL/2.0/>.
+//
+// SPDX-License-Identifier: MPL-2.0
+
+//! What becomes of the pieces that a source gives.
+//!
+//! A source gets nothing from its viewers, and what they say of themselves is only said. But it
+//! sees when a piece that it gave to a few shows up at the others. Those whose pieces spread
+//! quickly are worth a slot; who takes and passes nothing on, whatever it claims, is not.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use super::{
+    super::{lap::Sequence, time::Instant},
+    ConnId,
+};
+
+/// Pieces that are followed at a time.
+const FOLLOWED: usize = 64;
+/// A piece that has not spread after this has not spread.
+const LOST: Duration = Duration::from_secs(2);
+
+/// Who says that it can give more copies than this gains nothing more by it.
+const MOST_CLAIMED: f64 = 3.0;
+/// The power of how much slower than usual a viewer's pieces spread by which its word counts less.
+const STRICT: i32 = 4;
+
+/// One piece on its way.
+#[derive(Debug)]
+struct Followed {
+    published: Instant,
+    given: BTreeSet<ConnId>,
+    shown: usize,
+    /// Viewers that have to show it.
+    enough: usize,
+}
+
+/// The pieces that are followed, and what was learnt of those who got them.
+#[derive(Debug, Default)]
+pub(super) struct Spread {
+    followed: BTreeMap<Sequence, Followed>,
+    /// How long pieces take that this viewer got, usually.
+    takes: BTreeMap<ConnId, Duration>,
+}
+
+impl Spread {
+    /// A new piece, and how many viewers there are.
+    pub(super) fn published(&mut self, now: Instant, sequence: Sequence, viewers: usize) {
+        while let Some((_, oldest)) = self.followed.first_key_value()
+            && (self.followed.len() >= FOLLOWED || now.since(oldest.published) >= LOST)
+        {
+            if let Some((_, lost)) = self.followed.pop_first() {
+                self.learn(&lost, LOST);
+            }
+        }
+        let followed = Followed {
+            published: now,
+            given: BTreeSet::new(),
+            shown: 0,
+            enough: (viewers / 2).max(1),
+        };
+        self.followed.insert(sequence, followed);
+    }
+
+    /// A piece was given to a viewer.
+    pub(super) fn gave(&mut self, conn: ConnId, sequence: Sequence) {
+        if let Some(followed) = self.followed.get_mut(&sequence) {
+            followed.given.insert(conn);
+        }
+    }
+
+    /// A viewer shows a piece.
+    pub(super) fn showed(&mut self, now: Instant, conn: ConnId, sequence: Sequence) {
+        let Some(followed) = self.followed.get_mut(&sequence) else {
+            return;
+        };
+        if followed.given.contains(&conn) {
+            return;
+        }
+        followed.shown += 1;
+        if followed.shown >= followed.enough
+            && let Some(spread) = self.followed.remove(&sequence)
+        {
+            self.learn(&spread, now.since(spread.published));
+        }
+    }
+
+    fn learn(&mut self, piece: &Followed, took: Duration) {
+        for &conn in &piece.given {
+            let usual = self.takes.entry(conn).or_insert(took);
+            *usual = (*usual * 15 + took) / 16;
+        }
+    }
+
+    /// How much a viewer gives, as far as is known: what it says that it can (copies of the stream),
+    /// as long as the pieces that it gets spread no slower than others.
+    pub(super) fn credit(&self, conn: ConnId, claimed: Option<f64>) -> f64 {
+        let claimed = claimed.unwrap_or(1.0).clamp(0.1, MOST_CLAIMED);
+        let Some(took) = self.takes.get(&conn) else {
+            return claimed;
+        };
+        let all: Duration = self.takes.values().sum();
+        let usual = all.as_secs_f64() / self.takes.len().max(1) as f64;
+        let slower = (took.as_secs_f64() / usual.max(0.01)).max(1.0);
+        claimed / slower.powi(STRICT)
+    }
+
+    /// The viewer is gone.
+    pub(super) fn forget(&mut self, conn: ConnId) {
+        self.takes.remove(&conn);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: u64) -> Instant {
+        Instant::from_micros(millis * 1000)
+    }
+
+    #[test]
+    fn who_passes_on_what_it_gets_has_more_credit_than_who_does_not() {
+        let mut spread = Spread::default();
+        let (giver, taker, other) = (ConnId(1), ConnId(2), ConnId(3));
+        for piece in 0..200u64 {
+            let now = piece * 50;
+            spread.published(at(now), piece, 4);
+            spread.gave(if piece % 2 == 0 { giver } else { taker }, piece);
+            if piece % 2 == 0 {
+                spread.showed(at(now + 100), other, piece);
+                spread.showed(at(now + 150), ConnId(4), piece);
+            }
+        }
+        assert!(spread.credit(giver, Some(1.0)) > 2.0 * spread.credit(taker, Some(3.0)));
+        let untried = spread.credit(other, Some(0.9));
+        assert!(
+            spread.credit(giver, Some(1.0)) > untried && untried > spread.credit(taker, Some(3.0))
+        );
+        assert!(spread.followed.len() <= FOLLOWED);
+    }
+}
