@@ -270,3 +270,47 @@ fn a_tip_is_announced_before_a_piece_that_is_far_past_the_last_one() {
     );
     assert!(matches!(sent[1], Message::Piece { .. }));
 }
+
+#[test]
+fn the_upload_rate_is_kept_and_used() {
+    let mut script = Script::with(Role::Source, |config| config.max_upload_rate = 1_000_000);
+    let conn = script.meet(1, Live::default(), Message::HaveNone);
+    script.say(conn, Message::Interested);
+    let pieces: Vec<_> = (0..40).map(|_| script.publish(16_000)).collect();
+    for piece in &pieces {
+        script.ask(conn, piece.sequence());
+    }
+    let bytes = |messages: Vec<Message>| -> usize {
+        let sizes = messages.iter().map(|message| match message {
+            Message::Piece { block, .. } => block.len(),
+            _ => 0,
+        });
+        sizes.sum()
+    };
+    bytes(script.take_sent(conn));
+    for _ in 0..2 {
+        script.pass(Duration::from_secs(2));
+        let sent = bytes(script.take_sent(conn));
+        // 125 000 bytes a second; the script looks only every 50 ms.
+        assert!((200_000..=262_500).contains(&sent), "{sent} in two seconds");
+    }
+}
+
+#[test]
+fn a_source_serves_its_relays_beside_all_slots() {
+    let mut script = Script::with(Role::Source, |config| config.max_uploads = 1);
+    script.input(Input::Candidates {
+        origin: Origin::Auxiliary,
+        addresses: vec![address(3)],
+    });
+    assert_eq!(script.dialled, [address(3)], "a source dials its relays");
+    for number in [1, 2, 3] {
+        let conn = script.meet(number, Live::default(), Message::HaveNone);
+        script.say(conn, Message::Interested);
+    }
+    let unchoked = [1, 2, 3].map(|number| {
+        let sent = script.take_sent(ConnId(number));
+        sent.contains(&Message::Unchoke)
+    });
+    assert_eq!(unchoked, [true, false, true]);
+}
