@@ -164,6 +164,8 @@ struct Drain {
     peers: usize,
     drained: bool,
     interrupts: u64,
+    /// GstBaseSink has not taken its unlock back yet.
+    unlocked: bool,
 }
 
 /// Both clocks, as the core wants them.
@@ -199,7 +201,7 @@ impl Drain {
     }
 
     const fn is_over(&self, interrupts: u64) -> bool {
-        self.drained || self.interrupts != interrupts || self.peers == 0
+        self.drained || self.unlocked || self.interrupts != interrupts || self.peers == 0
     }
 }
 
@@ -522,10 +524,20 @@ impl Broadcast {
         !result.timed_out()
     }
 
-    /// Ends the waits for viewers. A count and no state: GstBaseSink takes its unlock back at once.
+    /// Ends the waits for viewers, also one that has not begun. A count and a state: GstBaseSink
+    /// takes its unlock back at once where the streaming thread holds no lock of its, and else only
+    /// when that has come back from the wait.
     pub(super) fn interrupt(&self) {
-        lock(&self.shared.drain).interrupts += 1;
+        let mut drain = lock(&self.shared.drain);
+        drain.interrupts += 1;
+        drain.unlocked = true;
+        drop(drain);
         self.shared.drained.notify_all();
+    }
+
+    /// The unlock is taken back.
+    pub(super) fn end_interrupt(&self) {
+        lock(&self.shared.drain).unlocked = false;
     }
 
     /// Tries a peer, `host:port`.

@@ -557,4 +557,11 @@ impl BaseSinkImpl for LiveTorrentSink {
         }
         Ok(())
     }
+
+    fn unlock_stop(&self) -> Result<(), gst::ErrorMessage> {
+        if let Some(broadcast) = self.broadcast() {
+            broadcast.end_interrupt();
+        }
+        Ok(())
+    }
 }

@@ -47,9 +47,9 @@ const TOO_LONG: Duration = Duration::from_millis(150);
 const TWO_ROUND_TRIPS: Duration = Duration::from_millis(250);
 /// A viewer that showed a piece so lately gives to others too.
 const RELAYS: Duration = Duration::from_secs(3);
-/// Viewers that one copy of the source's is for, at most: so most of what a small swarm gets comes
-/// from its viewers.
-const VIEWERS_A_COPY: f64 = 3.0;
+/// Viewers that one copy of the source is for, at most. With three, most of what a small swarm gets
+/// would come from its viewers, but too late where `latency` is short.
+const VIEWERS_A_COPY: f64 = 1.0;
 /// What a source keeps of its budget for pieces that went astray.
 const FOR_STRAYS: f64 = 1.0 / CLASSES as f64;
 
