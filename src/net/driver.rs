@@ -72,12 +72,15 @@ pub(super) struct Sources {
     pub(super) stop: Receiver<()>,
 }
 
+/// Who has fewer peers asks the tracker for more.
+const FEW_PEERS: usize = 4;
+
 /// What others may know about the swarm without asking it.
 #[derive(Debug)]
 pub(super) struct Shown {
     stats: Mutex<Arc<Stats>>,
     peers: AtomicUsize,
-    /// Closed never; a token when the last peer went.
+    /// Closed never; a token when few peers are left.
     lonely: (Sender<()>, Receiver<()>),
 }
 
@@ -95,12 +98,13 @@ impl Shown {
         Arc::clone(&self.stats.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Whether a peer finished the handshake and is still there.
+    /// Whether peers enough finished the handshake and are still there. One that cannot be called
+    /// hears of others from the tracker only, and those whom it heard of first may be full.
     pub(super) fn has_peers(&self) -> bool {
-        self.peers.load(Ordering::Relaxed) > 0
+        self.peers.load(Ordering::Relaxed) >= FEW_PEERS
     }
 
-    /// Waits until the last peer goes.
+    /// Waits until few peers are left.
     pub(super) async fn lonely(&self) {
         let _ = self.lonely.1.recv().await;
     }
@@ -119,7 +123,7 @@ impl Shown {
     fn peer_gone(&self) {
         let left = self.peers.load(Ordering::Relaxed).saturating_sub(1);
         self.peers.store(left, Ordering::Relaxed);
-        if left == 0 {
+        if left < FEW_PEERS {
             // A token that is still there says the same.
             let _ = self.lonely.0.try_send(());
         }

@@ -18,7 +18,7 @@ use super::{
     link::{self, Link},
     options::{Options, SECOND},
     queue::Micros,
-    tracker::{ASK_ALONE, ASK_EVERY, FORGET_AFTER},
+    tracker::{ASK_EVERY, ASK_LONELY, FEW, FORGET_AFTER},
     world::{LEAD, NEVER, What, World},
 };
 
@@ -280,12 +280,12 @@ impl World {
         }
         let one = &mut self.hosts[host as usize];
         let due = one.asked.is_none_or(|asked| self.now >= asked + ASK_EVERY);
-        if due || one.open == 0 {
+        if due || one.open < FEW {
             one.asked = Some(self.now);
             let rtt = self.weather.rtt(host, TRACKER);
             self.later(self.now + rtt, host, 0, What::Answer);
         }
-        self.later(self.now + ASK_ALONE, host, 0, What::Ask);
+        self.later(self.now + ASK_LONELY, host, 0, What::Ask);
     }
 
     pub(crate) fn tracker_answers(&mut self, host: HostId) {
