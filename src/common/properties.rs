@@ -101,7 +101,7 @@ impl PeerSettings {
                 .build(),
             glib::ParamSpecUInt::builder("max-uploads")
                 .nick("Maximum Uploads")
-                .blurb("Most peers that are served at once")
+                .blurb("Most peers that are served at once (the broadcaster: that are unchoked)")
                 .minimum(1)
                 .maximum(10_000)
                 .default_value(self.max_uploads)

@@ -26,12 +26,12 @@ const REFUSAL: Duration = Duration::from_secs(600);
 const STRIKES: usize = 8;
 /// The first wait after a failure; each further one waits half as long again.
 const FIRST_RETRY: Duration = Duration::from_millis(500);
-/// The longest wait between two tries of an address that the user or the `.tstream` names.
-const LONGEST_RETRY_NAMED: Duration = Duration::from_secs(10);
-/// The longest wait between two tries of any other address.
-const LONGEST_RETRY: Duration = Duration::from_secs(120);
+/// The longest wait between two tries of an address.
+pub(super) const LONGEST_RETRY: Duration = Duration::from_secs(120);
 /// An address that was never reached is dropped after so many failures, unless it was named.
 const MAX_FAILURES: u32 = 5;
+/// A full peer is not called again before about 13 s are over.
+const FULL_FAILURES: u32 = 8;
 
 /// Where an address came from, best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,6 +53,8 @@ struct Entry {
     own: bool,
     busy: bool,
     next: Instant,
+    /// Decides among equals, so that not everybody calls the same addresses first.
+    chance: u32,
 }
 
 /// What a refusal is about. A peer id alone never counts: anyone could borrow it.
@@ -72,7 +74,13 @@ pub(super) struct AddressBook {
 
 impl AddressBook {
     /// Learns an address.
-    pub(super) fn add(&mut self, now: Instant, address: SocketAddr, trust: Trust) {
+    pub(super) fn add(
+        &mut self,
+        now: Instant,
+        address: SocketAddr,
+        trust: Trust,
+        rng: &mut fastrand::Rng,
+    ) {
         if !is_dialable(&address) {
             return;
         }
@@ -92,6 +100,7 @@ impl AddressBook {
                 own: false,
                 busy: false,
                 next: now,
+                chance: rng.u32(..),
             },
         );
     }
@@ -119,7 +128,7 @@ impl AddressBook {
             .entries
             .iter()
             .filter(|(_, e)| !e.busy && e.trust <= trust && e.next <= now)
-            .min_by_key(|(address, e)| (e.trust, e.failures, e.next, **address))
+            .min_by_key(|(address, e)| (e.trust, e.failures, e.next, e.chance, **address))
             .map(|(&address, _)| address)?;
         if let Some(entry) = self.entries.get_mut(&address) {
             entry.busy = true;
@@ -149,14 +158,29 @@ impl AddressBook {
         }
     }
 
+    /// The peer at this address is full: it is not asked again soon. Thousands who called a full
+    /// source every second would leave it no uplink for the stream.
+    pub(super) fn turned_away(&mut self, address: SocketAddr, lonely: bool) {
+        if let Some(entry) = self.entries.get_mut(&address) {
+            entry.failures = entry.failures.max(if lonely { 3 } else { FULL_FAILURES });
+        }
+    }
+
     /// A dial or a connection came to an end; the next try waits longer each time.
-    pub(super) fn ended(&mut self, now: Instant, address: SocketAddr, rng: &mut fastrand::Rng) {
+    /// `longest_named`: how long it may be for those that the user or the `.tstream` names.
+    pub(super) fn ended(
+        &mut self,
+        now: Instant,
+        address: SocketAddr,
+        longest_named: Duration,
+        rng: &mut fastrand::Rng,
+    ) {
         let Some(entry) = self.entries.get_mut(&address) else {
             return;
         };
         let longest = match entry.trust {
             Trust::Heard => LONGEST_RETRY,
-            Trust::Source | Trust::Named => LONGEST_RETRY_NAMED,
+            Trust::Source | Trust::Named => longest_named,
         };
         let grown = FIRST_RETRY.mul_f64(1.5f64.powi(entry.failures.min(30).cast_signed()));
         entry.next = now + grown.min(longest).mul_f64(0.75 + 0.5 * rng.f64());
@@ -181,7 +205,8 @@ impl AddressBook {
             .is_some_and(|e| e.trust == Trust::Source)
     }
 
-    fn is_named(&self, address: SocketAddr) -> bool {
+    /// Whether the user or the `.tstream` names it.
+    pub(super) fn is_named(&self, address: SocketAddr) -> bool {
         self.entries
             .get(&address)
             .is_some_and(|e| e.trust < Trust::Heard)
@@ -261,20 +286,20 @@ mod tests {
         let mut rng = fastrand::Rng::with_seed(1);
         let mut book = AddressBook::default();
         let mut now = Instant::from_micros(1);
-        book.add(now, address(2), Trust::Heard);
-        book.add(now, address(1), Trust::Source);
+        book.add(now, address(2), Trust::Heard, &mut rng);
+        book.add(now, address(1), Trust::Source, &mut rng);
         assert_eq!(book.take_due(now, Trust::Heard), Some(address(1)));
         let mut waits = Vec::new();
         for _ in 0..12 {
-            book.ended(now, address(1), &mut rng);
-            book.ended(now, address(2), &mut rng);
+            book.ended(now, address(1), Duration::from_secs(10), &mut rng);
+            book.ended(now, address(2), Duration::from_secs(10), &mut rng);
             let due = book.entries[&address(1)].next;
             waits.push(due.since(now));
             now = due;
             assert!(book.take_due(now, Trust::Heard).is_some());
         }
         assert!(waits[0] < Duration::from_secs(1), "{waits:?}");
-        assert!(waits.iter().all(|w| *w < LONGEST_RETRY_NAMED.mul_f64(1.26)));
+        assert!(waits.iter().all(|w| *w < Duration::from_millis(12_600)));
         assert!(waits[11] > waits[0]);
     }
 
@@ -283,28 +308,30 @@ mod tests {
         let mut rng = fastrand::Rng::with_seed(1);
         let mut book = AddressBook::default();
         let now = Instant::from_micros(1);
-        book.add(now, address(2), Trust::Heard);
+        book.add(now, address(2), Trust::Heard, &mut rng);
         for _ in 0..MAX_FAILURES {
-            book.ended(now, address(2), &mut rng);
+            book.ended(now, address(2), Duration::from_secs(10), &mut rng);
         }
         assert!(book.next_due(Trust::Heard).is_none());
     }
 
     #[test]
     fn the_book_is_bounded_and_the_named_stay() {
+        let mut rng = fastrand::Rng::with_seed(1);
         let mut book = AddressBook::default();
         let now = Instant::from_micros(1);
-        book.add(now, address(1), Trust::Named);
+        book.add(now, address(1), Trust::Named, &mut rng);
         for port in 2..3000 {
-            book.add(now, address(port), Trust::Heard);
+            book.add(now, address(port), Trust::Heard, &mut rng);
         }
         assert_eq!(book.entries.len(), MAX_ADDRESSES);
-        book.add(now, address(5000), Trust::Named);
+        book.add(now, address(5000), Trust::Named, &mut rng);
         assert!(book.is_named(address(5000)) && book.is_named(address(1)));
     }
 
     #[test]
     fn a_refusal_is_about_pairs_and_ends_after_ten_minutes() {
+        let mut rng = fastrand::Rng::with_seed(1);
         let mut book = AddressBook::default();
         let now = Instant::from_micros(1);
         let ip = address(1).ip();
@@ -314,7 +341,7 @@ mod tests {
         assert!(book.refuses_id(now, address(9), [7; 20]));
         assert!(!book.refuses_id(now, SocketAddr::from(([192, 0, 2, 2], 9)), [7; 20]));
         assert!(!book.refuses_address(now + REFUSAL, address(1)));
-        book.add(now, address(1), Trust::Named);
+        book.add(now, address(1), Trust::Named, &mut rng);
         assert!(!book.refuses_address(now, address(1)), "named by the user");
     }
 
@@ -331,5 +358,42 @@ mod tests {
         assert!(book.refuses_callers(now, address(1).ip()));
         assert!(!book.refuses_callers(now, loopback));
         assert!(!book.refuses_callers(now + REFUSAL, address(1).ip()));
+    }
+
+    #[test]
+    fn who_is_full_is_left_alone_longer_than_who_did_not_answer() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        let now = Instant::from_micros(1);
+        let wait = |full: Option<bool>, rng: &mut fastrand::Rng| {
+            let mut book = AddressBook::default();
+            book.add(now, address(1), Trust::Heard, rng);
+            book.take_due(now, Trust::Heard).unwrap();
+            book.reached(address(1));
+            if let Some(lonely) = full {
+                book.turned_away(address(1), lonely);
+            }
+            book.ended(now, address(1), Duration::from_secs(10), rng);
+            book.next_due(Trust::Heard).unwrap().since(now)
+        };
+        let silent = wait(None, &mut rng);
+        let full = wait(Some(false), &mut rng);
+        let full_and_lonely = wait(Some(true), &mut rng);
+        assert!(silent < Duration::from_secs(1), "{silent:?}");
+        assert!(full > Duration::from_secs(9), "{full:?}");
+        assert!(full_and_lonely > silent && full_and_lonely < Duration::from_secs(3));
+    }
+
+    #[test]
+    fn not_everybody_calls_the_same_address_first() {
+        let now = Instant::from_micros(1);
+        let first = |seed: u64| {
+            let mut rng = fastrand::Rng::with_seed(seed);
+            let mut book = AddressBook::default();
+            for port in 1..10 {
+                book.add(now, address(port), Trust::Heard, &mut rng);
+            }
+            book.take_due(now, Trust::Heard)
+        };
+        assert!((1..20).any(|seed| first(seed) != first(0)));
     }
 }

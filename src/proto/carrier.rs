@@ -10,8 +10,9 @@
 //!
 //! A promise is worth something only when it is kept at once. So a peer takes on no more than its
 //! uplink carries, in units of one class for one neighbour, and keeps those it has: who was
-//! carried yesterday is carried today. How much that is shows by itself: pieces that wait for the
-//! uplink say that it is too much, pieces that never wait that there may be room.
+//! carried yesterday is carried today. A place changes hands only when that shortens the ways.
+//! How much the uplink carries is measured when it is full; until then every promise that was kept
+//! is room for one more.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -22,33 +23,37 @@ use super::{
     time::Instant,
 };
 
-/// What is taken on before anything was learnt: one copy of the stream.
-const FIRST: f64 = CLASSES as f64;
+/// Places before anything was learnt: a slow uplink that promises much keeps nothing of it, and
+/// holds up what its owner itself has to say.
+const FIRST: f64 = 1.0;
 /// No uplink is worth more.
 const MOST: f64 = 64.0 * CLASSES as f64;
+/// The part of what the uplink carries that is promised; the rest is for who asks late.
+const PROMISED: f64 = 0.92;
 /// A piece that waits for so long after it was there says that the uplink is full.
 const FULL: Duration = Duration::from_millis(200);
 /// How often less is taken on while pieces wait.
 const SHRINK_EVERY: Duration = Duration::from_millis(500);
-/// What is left of it each time,
+/// What is left of it each time, but never less than [`PROMISED`] of what was measured.
 const SHRINK: f64 = 0.85;
-/// but never less than this part of what the uplink carries; the rest is for who asks late.
-const KEPT_FULL: f64 = 0.8;
-/// One more is tried when no piece waited for so long.
+/// More is taken on when no piece waited for so long.
 const GROW_AFTER: Duration = Duration::from_secs(2);
-/// How often one more is tried.
-const GROW_EVERY: Duration = Duration::from_millis(500);
-/// How often one that gives more takes the place of one that gives less.
-const REPLACE_EVERY: Duration = Duration::from_secs(2);
-/// How often a class in which we are near the source takes the place of one in which we are far.
-const FLATTEN_EVERY: Duration = Duration::from_millis(150);
-/// Who takes a place must have given so many times more.
-const CLEARLY_MORE: f64 = 1.5;
+/// How often a place changes hands. Whoever loses one has to find another, and who is fed by it
+/// waits meanwhile.
+const FLATTEN_EVERY: Duration = Duration::from_millis(100);
 /// A class of which so many sequences went by without a request is free again.
 const MISSED: u64 = 4 * CLASSES as u64;
 
 /// One class of sequences for one neighbour.
 type Place = (ConnId, usize);
+
+/// What a source is allowed.
+#[derive(Debug, Clone, Copy)]
+struct Allowance {
+    places: usize,
+    /// For one neighbour: its copies go evenly to as many as possible.
+    each: usize,
+}
 
 /// The places that are taken.
 #[derive(Debug)]
@@ -57,16 +62,12 @@ pub struct Carrier {
     places: BTreeMap<Place, Sequence>,
     /// Most places, as far as the uplink has shown.
     capacity: f64,
-    /// Most places that are allowed.
-    allowed: f64,
-    /// Places in a class, and for a neighbour; a source spreads its copies evenly.
+    allowance: Option<Allowance>,
+    /// Most places in a class: those who get a piece last must not get it late.
     most_in_class: usize,
-    most_each: usize,
     /// Most places of neighbours with a slow connection, and since when.
     slow: BTreeMap<ConnId, (usize, Instant)>,
     shrunk_at: Instant,
-    grown_at: Instant,
-    replaced_at: Instant,
     flattened_at: Instant,
 }
 
@@ -75,26 +76,23 @@ impl Default for Carrier {
         Self {
             places: BTreeMap::new(),
             capacity: FIRST,
-            allowed: MOST,
+            allowance: None,
             most_in_class: usize::MAX,
-            most_each: usize::MAX,
             slow: BTreeMap::new(),
             shrunk_at: Instant::default(),
-            grown_at: Instant::default(),
-            replaced_at: Instant::default(),
             flattened_at: Instant::default(),
         }
     }
 }
 
 impl Carrier {
-    /// Whether to promise `sequence` to `conn`; `credit` tells how much a neighbour gives.
+    /// Whether to promise `sequence` to `conn`. `cost` tells what a place for a neighbour in a class
+    /// costs the swarm: the dearest makes room for a cheaper one.
     pub fn takes(
         &mut self,
         now: Instant,
         conn: ConnId,
         sequence: Sequence,
-        credit: impl Fn(ConnId) -> f64,
         cost: impl Fn(ConnId, usize) -> u32,
     ) -> bool {
         let place = (conn, class_of(sequence));
@@ -102,25 +100,15 @@ impl Carrier {
             *last = sequence.max(*last);
             return true;
         }
-        let slow = self.slow.get(&conn).map_or(usize::MAX, |(most, _)| *most);
-        if self.classes_of(conn).count() >= self.most_each.min(slow) {
+        if self.classes_of(conn).count() >= self.most_for(conn) {
             return false;
         }
-        let free = (self.places.len() as f64) < self.most().floor() && self.has_room(place.1);
-        if !free && !self.replaces(now, place, credit) && !self.flattens(now, place, cost) {
+        let free = self.places.len() < self.most() && self.has_room(place.1);
+        if !free && !self.flattens(now, place, cost) {
             return false;
         }
         self.places.insert(place, sequence);
         true
-    }
-
-    const fn most(&self) -> f64 {
-        self.capacity.min(self.allowed)
-    }
-
-    fn has_room(&self, class: usize) -> bool {
-        let in_class = self.places.keys().filter(|(_, c)| *c == class);
-        self.most_in_class == usize::MAX || in_class.count() < self.most_in_class
     }
 
     /// Promises `sequence` to `conn` while its class has fewer than so many copies, whatever else
@@ -134,152 +122,148 @@ impl Carrier {
         takes
     }
 
-    /// Whether the neighbour that gives least makes room for one that gives clearly more.
-    fn replaces(&mut self, now: Instant, place: Place, credit: impl Fn(ConnId) -> f64) -> bool {
-        if now.since(self.replaced_at) < REPLACE_EVERY || self.most() < 1.0 {
-            return false;
-        }
-        let full_class = !self.has_room(place.1);
-        let least = self
-            .places
-            .keys()
-            .filter(|(_, class)| !full_class || *class == place.1)
-            .map(|&(conn, class)| (credit(conn), (conn, class)))
-            .min_by(|(a, _), (b, _)| a.total_cmp(b));
-        let Some((least, loser)) = least else {
-            return false;
-        };
-        if loser.0 == place.0 || credit(place.0) <= least * CLEARLY_MORE {
-            return false;
-        }
-        self.replaced_at = now;
-        self.places.remove(&loser);
-        true
+    fn most(&self) -> usize {
+        let allowed = self.allowance.map_or(usize::MAX, |allowed| allowed.places);
+        allowed.min(self.capacity as usize)
     }
 
-    /// Whether the place that shortens the ways least makes room for one that shortens them more.
+    fn most_for(&self, conn: ConnId) -> usize {
+        let slow = self.slow.get(&conn).map_or(usize::MAX, |(most, _)| *most);
+        let allowed = self.allowance.map_or(usize::MAX, |allowed| allowed.each);
+        slow.min(allowed)
+    }
+
+    /// Whether a class may have one more place. A source fills its classes evenly: one with fewer
+    /// copies than the others would be late everywhere.
+    fn has_room(&self, class: usize) -> bool {
+        let taken = self.in_class(class);
+        let Some(allowed) = self.allowance else {
+            return taken < self.most_in_class;
+        };
+        let least = (0..CLASSES).map(|class| self.in_class(class)).min();
+        taken < allowed.places / CLASSES || Some(taken) == least
+    }
+
+    fn in_class(&self, class: usize) -> usize {
+        self.places.keys().filter(|(_, c)| *c == class).count()
+    }
+
+    /// Whether the dearest place makes room for a cheaper one.
     fn flattens(
         &mut self,
         now: Instant,
         place: Place,
         cost: impl Fn(ConnId, usize) -> u32,
     ) -> bool {
-        let full_class = !self.has_room(place.1);
         if now.since(self.flattened_at) < FLATTEN_EVERY {
             return false;
         }
+        let same_class = !self.has_room(place.1);
         let worst = self
             .places
             .keys()
-            .filter(|(_, class)| !full_class || *class == place.1)
+            .filter(|(_, class)| !same_class || *class == place.1)
             .map(|&(conn, class)| (cost(conn, class), (conn, class)))
             .max();
-        let Some((most, worst)) = worst else {
+        let Some((_, worst)) = worst.filter(|(most, _)| *most > cost(place.0, place.1)) else {
             return false;
         };
-        if most <= cost(place.0, place.1) {
-            return false;
-        }
         self.flattened_at = now;
         self.places.remove(&worst);
         true
     }
 
-    /// A promised piece was there and waited so long for the uplink, which was last seen to carry
-    /// so many copies of the stream when it was full; whether it was of late.
-    pub fn waited(&mut self, now: Instant, waited: Duration, carries: Option<f64>, full: bool) {
-        if waited >= FULL {
-            // What is allowed was said by one who knows the uplink.
-            if self.allowed == MOST && now.since(self.shrunk_at) >= SHRINK_EVERY {
-                self.shrunk_at = now;
-                let used = (self.places.len() as f64).min(self.capacity);
-                let carried = carries.map_or(0.0, |copies| copies * CLASSES as f64 * KEPT_FULL);
-                self.capacity = (used * SHRINK).max(carried).min(used).floor().max(1.0);
-                while self.places.len() as f64 > self.capacity {
-                    // The newest connection has lost least by it.
-                    self.places.pop_last();
+    /// A promised piece was there and waited so long for the uplink, which carries so many copies of
+    /// the stream, where that was measured.
+    pub fn waited(&mut self, now: Instant, waited: Duration, carries: Option<f64>) {
+        if waited < FULL {
+            match carries {
+                Some(copies) => self.carries(now, copies),
+                None if self.places.len() >= self.most() => {
+                    self.capacity = (self.capacity + 1.0).min(MOST);
                 }
+                None => {}
             }
             return;
         }
-        if now.since(self.shrunk_at) < GROW_AFTER {
+        // What is allowed was said by one who knows the uplink.
+        if self.allowance.is_some() || now.since(self.shrunk_at) < SHRINK_EVERY {
             return;
         }
-        // What the uplink carried when it was full is known; less was a guess.
-        let carried = carries.map_or(0.0, |copies| copies * CLASSES as f64 * KEPT_FULL);
-        self.capacity = self.capacity.max(carried).min(MOST);
-        // Until it was full once, every promise kept is room for one more.
-        let may_grow = carries.is_none() || !full && now.since(self.grown_at) >= GROW_EVERY;
-        if may_grow && self.places.len() as f64 + 1.0 > self.capacity {
-            self.grown_at = now;
-            self.capacity = (self.capacity + 1.0).min(MOST);
+        self.shrunk_at = now;
+        let used = (self.places.len() as f64).min(self.capacity);
+        let carried = carries.map_or(0.0, |copies| copies * CLASSES as f64 * PROMISED);
+        self.capacity = (used * SHRINK).max(carried).min(used).floor().max(1.0);
+        self.shrink_to(self.capacity as usize);
+    }
+
+    /// The uplink was seen to carry so many copies of the stream.
+    pub fn carries(&mut self, now: Instant, copies: f64) {
+        if now.since(self.shrunk_at) >= GROW_AFTER {
+            let carried = copies * CLASSES as f64 * PROMISED;
+            self.capacity = self.capacity.max(carried).min(MOST);
+        }
+    }
+
+    fn shrink_to(&mut self, places: usize) {
+        // The newest connection has lost least by it.
+        while self.places.len() > places {
+            self.places.pop_last();
         }
     }
 
     /// The connection to this neighbour is slower than what it is promised.
     pub fn too_much_for(&mut self, now: Instant, conn: ConnId) {
         let places = self.classes_of(conn).count();
-        let (least, at) = self.slow.entry(conn).or_insert((usize::MAX, now));
-        if *least == usize::MAX || now.since(*at) >= SHRINK_EVERY {
-            *least = places.saturating_sub(1).max(1);
-            *at = now;
-            let most = *least;
-            let mut kept = 0;
-            self.places.retain(|(c, _), _| {
-                kept += usize::from(*c == conn);
-                *c != conn || kept <= most
-            });
+        let (most, at) = self.slow.entry(conn).or_insert((usize::MAX, now));
+        if *most == usize::MAX || now.since(*at) >= SHRINK_EVERY {
+            (*most, *at) = (places.saturating_sub(1).max(1), now);
+            let most = *most;
+            self.keep_for(conn, most);
         }
     }
 
-    /// Takes on so many of one class and no more: those that get a piece last must not get it late.
+    fn keep_for(&mut self, conn: ConnId, most: usize) {
+        let dropped: Vec<_> = self.classes_of(conn).skip(most).collect();
+        for class in dropped {
+            self.places.remove(&(conn, class));
+        }
+    }
+
+    /// Takes on so many of one class and no more.
     pub const fn spread(&mut self, most_in_class: usize) {
         self.most_in_class = most_in_class;
     }
 
-    /// Whether no neighbour is given more than half of the classes.
-    #[must_use]
-    pub const fn is_spread(&self) -> bool {
-        self.most_each <= CLASSES / 2
-    }
-
-    /// Takes on so many copies of the stream and no more, for so many neighbours evenly: what a
-    /// source is allowed.
+    /// What a source is allowed: so many copies of the stream, for so many neighbours evenly.
     pub fn allow(&mut self, copies: f64, neighbours: usize) {
-        let each = copies * CLASSES as f64 / neighbours.max(1) as f64;
-        self.most_each = each.ceil() as usize;
-        self.allowed = (copies * CLASSES as f64).min(MOST);
-        self.capacity = self.capacity.max(self.allowed);
-        self.most_in_class = copies.ceil() as usize;
-        while self.places.len() as f64 > self.allowed {
-            self.places.pop_last();
+        let places = (copies * CLASSES as f64).min(MOST) as usize;
+        let each = places.div_ceil(neighbours.max(1));
+        self.allowance = Some(Allowance { places, each });
+        self.capacity = self.capacity.max(places as f64);
+        self.shrink_to(places);
+        let conns: Vec<_> = self.places.keys().map(|(conn, _)| *conn).collect();
+        for conn in conns {
+            self.keep_for(conn, each);
         }
-        let mut of_each: BTreeMap<ConnId, usize> = BTreeMap::new();
-        let most = self.most_each;
-        self.places.retain(|(conn, _), _| {
-            let places = of_each.entry(*conn).or_insert(0);
-            *places += 1;
-            *places <= most
-        });
-    }
-
-    /// Most copies of the stream that promises may take.
-    #[must_use]
-    pub fn copies(&self) -> f64 {
-        self.most() / CLASSES as f64
     }
 
     /// Copies of the stream that could still be promised.
     #[must_use]
     pub fn free_copies(&self) -> f64 {
-        (self.most() - self.places.len() as f64).max(0.0) / CLASSES as f64
+        self.most().saturating_sub(self.places.len()) as f64 / CLASSES as f64
+    }
+
+    /// Most copies of the stream that promises may take.
+    #[must_use]
+    pub fn copies(&self) -> f64 {
+        self.most() as f64 / CLASSES as f64
     }
 
     /// How many promises of this sequence's class there are.
     #[must_use]
     pub fn promised(&self, sequence: Sequence) -> usize {
-        let class = class_of(sequence);
-        self.places.keys().filter(|(_, c)| *c == class).count()
+        self.in_class(class_of(sequence))
     }
 
     /// The classes that a neighbour is carried in.
@@ -287,6 +271,12 @@ impl Carrier {
         self.places
             .range((conn, 0)..=(conn, usize::MAX))
             .map(|((_, class), _)| *class)
+    }
+
+    /// Whether a neighbour is carried in any class.
+    #[must_use]
+    pub fn carries_any(&self, conn: ConnId) -> bool {
+        self.classes_of(conn).next().is_some()
     }
 
     /// A neighbour is gone or choked.
@@ -310,95 +300,110 @@ mod tests {
         Instant::from_micros(millis * 1000)
     }
 
-    fn nobody(_: ConnId) -> f64 {
-        0.0
+    fn alike(_: ConnId, _: usize) -> u32 {
+        1
     }
 
-    /// Fills every place, one neighbour a class.
-    fn full(carrier: &mut Carrier) {
-        let places = carrier.capacity as u64;
-        for place in 0..places {
+    /// A carrier whose uplink carries two copies, all of which are taken, one neighbour a copy.
+    fn full() -> Carrier {
+        let mut carrier = Carrier::default();
+        carrier.carries(at(5000), 2.01 / PROMISED);
+        for place in 0..2 * CLASSES as u64 {
             let conn = ConnId(place / CLASSES as u64);
-            assert!(carrier.takes(at(0), conn, place, nobody, |_, _| 1));
+            assert!(carrier.takes(at(5000), conn, place, alike));
         }
+        carrier
     }
 
     #[test]
     fn who_is_carried_stays_and_nobody_is_taken_on_beyond_the_uplink() {
-        let mut carrier = Carrier::default();
-        full(&mut carrier);
-        assert!(!carrier.takes(at(0), ConnId(9), 100, nobody, |_, _| 1));
-        assert!(
-            carrier.takes(at(0), ConnId(0), 8, nobody, |_, _| 1),
-            "carried already"
-        );
+        let mut carrier = full();
+        let later = 10 * CLASSES as u64;
+        assert!(!carrier.takes(at(5000), ConnId(9), later, alike));
+        assert!(carrier.takes(at(5000), ConnId(0), later, alike), "carried");
         assert_eq!(carrier.free_copies(), 0.0);
         carrier.forget(ConnId(0));
-        assert!(carrier.takes(at(0), ConnId(9), 100, nobody, |_, _| 1));
+        assert!(carrier.takes(at(5000), ConnId(9), later, alike));
     }
 
     #[test]
-    fn pieces_that_wait_shrink_it_and_pieces_that_never_wait_let_it_grow() {
+    fn until_it_was_measured_each_promise_kept_is_room_for_one_more() {
         let mut carrier = Carrier::default();
-        full(&mut carrier);
-        carrier.waited(at(5000), FULL, None, true);
+        for conn in 0..5 {
+            assert!(carrier.takes(at(conn), ConnId(conn), 0, alike));
+            assert!(!carrier.takes(at(conn), ConnId(99), 0, alike));
+            carrier.waited(at(conn), Duration::ZERO, None);
+        }
+        carrier.waited(at(9), Duration::ZERO, None);
+        assert_eq!(carrier.most(), 6, "room that nobody takes is enough");
+    }
+
+    #[test]
+    fn pieces_that_wait_shrink_it_to_what_the_uplink_carries_and_no_further() {
+        let mut carrier = full();
+        carrier.waited(at(6000), FULL, Some(1.01 / PROMISED));
         let shrunk = carrier.copies();
-        assert!(shrunk < 2.0 && carrier.places.len() as f64 <= carrier.capacity);
-        carrier.waited(at(5100), FULL, None, true);
+        assert!(shrunk < 2.0 && carrier.places.len() <= carrier.most());
+        carrier.waited(at(6100), FULL, Some(1.01 / PROMISED));
         assert_eq!(carrier.copies(), shrunk, "one wait is told by many pieces");
-        for millis in (7000..12_000).step_by(100) {
-            carrier.waited(at(millis), Duration::ZERO, None, false);
-            carrier.takes(at(millis), ConnId(millis), 0, nobody, |_, _| 1);
+        for millis in (7000..20_000).step_by(500) {
+            carrier.waited(at(millis), FULL, Some(1.01 / PROMISED));
         }
-        assert!(carrier.copies() > shrunk);
+        assert!((0.9..1.1).contains(&carrier.copies()));
         for millis in (20_000..60_000).step_by(500) {
-            carrier.waited(at(millis), FULL, None, true);
+            carrier.waited(at(millis), FULL, None);
         }
-        assert!(carrier.copies() > 0.0, "one place is always left");
+        assert_eq!(carrier.most(), 1, "one place is always left");
     }
 
     #[test]
-    fn who_gives_clearly_more_takes_the_place_of_who_gives_least() {
-        let mut carrier = Carrier::default();
-        full(&mut carrier);
-        let credit = |conn: ConnId| {
-            if conn == ConnId(1) {
-                10.0
+    fn the_dearest_place_makes_room_for_a_cheaper_one() {
+        let mut carrier = full();
+        let cost = |conn: ConnId, class: usize| {
+            if conn == ConnId(9) {
+                2
             } else {
-                conn.0 as f64
+                class as u32 * 3
             }
         };
-        assert!(carrier.takes(at(5000), ConnId(9), 100, credit, |_, _| 1));
-        assert_eq!(carrier.classes_of(ConnId(0)).count(), CLASSES - 1);
+        assert!(carrier.takes(at(9000), ConnId(9), 60, cost));
+        let dearest = CLASSES - 1;
+        assert!(!carrier.classes_of(ConnId(1)).any(|class| class == dearest));
         assert!(
-            !carrier.takes(at(5001), ConnId(9), 101, credit, |_, _| 1),
+            !carrier.takes(at(9001), ConnId(9), 61, cost),
             "not too often"
         );
-        let same = |_| 1.0;
-        assert!(!carrier.takes(at(9000), ConnId(8), 102, same, |_, _| 1));
+        assert!(!carrier.takes(at(12_000), ConnId(8), 60, |_, _| 9));
     }
 
     #[test]
-    fn a_source_spreads_its_copies_over_the_classes() {
+    fn a_source_fills_its_classes_evenly_and_gives_each_neighbour_its_share() {
         let mut carrier = Carrier::default();
-        carrier.allow(2.0, 1);
-        assert!(carrier.takes(at(0), ConnId(1), 0, nobody, |_, _| 1));
-        assert!(carrier.takes(at(0), ConnId(2), 8, nobody, |_, _| 1));
+        carrier.allow(2.0, 2 * CLASSES);
+        let classes = CLASSES as u64;
+        for conn in 0..2 {
+            assert!(carrier.takes(at(0), ConnId(conn), classes, alike));
+        }
+        assert!(!carrier.takes(at(0), ConnId(0), 1, alike), "one each");
+        assert!(!carrier.takes(at(0), ConnId(2), classes, alike), "uneven");
+        for class in 1..classes {
+            assert!(carrier.takes(at(0), ConnId(10 + class), class, alike));
+            assert!(carrier.takes(at(0), ConnId(20 + class), class, alike));
+        }
         assert!(
-            !carrier.takes(at(0), ConnId(3), 16, nobody, |_, _| 1),
-            "two of class 0"
+            !carrier.takes(at(0), ConnId(9), classes, alike),
+            "no more than allowed"
         );
-        assert!(carrier.takes(at(0), ConnId(3), 17, nobody, |_, _| 1));
-        assert_eq!(carrier.promised(16), 2);
+        assert_eq!(carrier.promised(0), 2);
     }
 
     #[test]
     fn a_class_that_is_not_asked_for_any_more_is_free_again() {
         let mut carrier = Carrier::default();
-        carrier.takes(at(0), ConnId(1), 100, nobody, |_, _| 1);
-        carrier.expire(100);
-        assert_eq!(carrier.promised(100), 1);
-        carrier.expire(100 + MISSED);
-        assert_eq!(carrier.promised(100), 0);
+        carrier.takes(at(0), ConnId(1), 99, alike);
+        carrier.expire(99);
+        assert_eq!(carrier.promised(99), 1);
+        carrier.expire(99 + MISSED);
+        assert_eq!(carrier.promised(99), 0);
     }
 }

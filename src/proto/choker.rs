@@ -8,21 +8,17 @@
 
 //! Whom to serve: a fixed number of slots (BEP 3).
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{cmp::Ordering, collections::BTreeSet, time::Duration};
 
 use super::{swarm::ConnId, time::Instant};
 
-/// How often the slots are given out anew.
+/// How often the slots are given out anew. At most one slot a round changes hands to one that gives
+/// more: each change costs promises.
 pub const ROUND: Duration = Duration::from_secs(1);
 /// How long the optimistic slot stays with one peer.
 pub const OPTIMISTIC: Duration = Duration::from_secs(30);
-/// How often a slot changes hands to one that gives more.
-const CONTEST: Duration = Duration::from_secs(10);
-/// Who takes another's slot must have given so many times more: each change costs promises.
+/// Who takes another's slot must give so many times more.
 const CLEARLY_MORE: f64 = 1.5;
-
-/// Who lacks so much more of the newest pieces than another needs a slot more.
-const MUCH: f64 = 0.3;
 
 /// What the choker looks at.
 #[derive(Debug, Clone, Copy)]
@@ -31,38 +27,29 @@ pub struct Candidate {
     pub conn: ConnId,
     /// It is served now.
     pub unchoked: bool,
-    /// It has its slot for a while.
+    /// It has its slot long enough to be judged by what it does with it.
     pub settled: bool,
     /// It had a slot of late and made no use of it.
     pub idle: bool,
     /// How much it gives.
     pub credit: f64,
-    /// Bytes a second that it takes.
-    pub takes: f64,
-    /// It takes little.
-    pub light: bool,
-    /// Part of the newest pieces that it does not show.
-    pub lacks: f64,
     /// It is served whatever it gives, in a slot of its own.
     pub always: bool,
 }
 
-/// Gives the slots to those who use them and give most, what is spare to those who lack most, and
-/// one to a random other in turn.
+/// Gives the slots to those who use them and give most, and one to a random other in turn.
 #[derive(Debug, Default)]
 pub struct Choker {
     optimistic: Option<(ConnId, Instant)>,
-    contested: Instant,
 }
 
 impl Choker {
-    /// Who is to be unchoked among the interested. `spare`: the uplink has room for more.
+    /// Who is to be unchoked among the interested.
     pub fn choose(
         &mut self,
         now: Instant,
         interested: &[Candidate],
         slots: usize,
-        spare: bool,
         rng: &mut fastrand::Rng,
     ) -> BTreeSet<ConnId> {
         let (always, others): (Vec<&Candidate>, Vec<&Candidate>) =
@@ -75,30 +62,18 @@ impl Choker {
         if slots == 0 {
             return chosen;
         }
+        let on_trial = self.optimistic.map(|(conn, _)| conn);
         let (mut users, mut waiting): (Vec<_>, Vec<_>) = others
             .into_iter()
             .map(|candidate| (*candidate, rng.u64(..)))
-            .partition(|(c, _)| c.unchoked && !c.idle);
+            .partition(|(c, _)| c.unchoked && !c.idle && on_trial != Some(c.conn));
         let regular = slots - 1;
-        users.sort_by(|(a, a_chance), (b, b_chance)| {
-            (b.credit.total_cmp(&a.credit)).then(a_chance.cmp(b_chance))
-        });
+        users.sort_by(by_credit);
         waiting.extend(users.split_off(users.len().min(regular)));
-        fill_with_givers(&mut users, &mut waiting, regular);
-        if now.since(self.contested) >= CONTEST {
-            self.contested = now;
-            contest(&mut users, &mut waiting);
-        }
-        if spare {
-            waiting.sort_by(|(a, a_chance), (b, b_chance)| {
-                (a.idle.cmp(&b.idle))
-                    .then(b.lacks.total_cmp(&a.lacks))
-                    .then(a_chance.cmp(b_chance))
-            });
-            let free = (regular - users.len()).min(waiting.len());
-            users.extend(waiting.drain(..free));
-            make_room(&mut users, &mut waiting);
-        }
+        waiting.sort_by(by_credit);
+        let free = (regular - users.len()).min(waiting.len());
+        users.extend(waiting.drain(..free));
+        contest(&mut users, &mut waiting);
         chosen.extend(users.iter().map(|(c, _)| c.conn));
         chosen.extend(self.optimistic(now, &waiting, rng));
         chosen
@@ -142,39 +117,11 @@ impl Choker {
     }
 }
 
-/// Who lacks most takes the place of who takes least, one a round: a slot for one that has enough
-/// is lost for one that has nothing.
-fn make_room(users: &mut [(Candidate, u64)], waiting: &mut [(Candidate, u64)]) {
-    let least = users
-        .iter_mut()
-        .filter(|(c, _)| c.unchoked && c.settled)
-        .min_by(|(a, _), (b, _)| a.takes.total_cmp(&b.takes));
-    let neediest = waiting
-        .first_mut()
-        .filter(|(c, _)| !c.idle && c.lacks >= MUCH);
-    if let (Some(least), Some(neediest)) = (least, neediest)
-        && least.0.light
-        && neediest.0.lacks > least.0.lacks.min(1.0 - MUCH)
-    {
-        std::mem::swap(least, neediest);
-    }
-}
-
-/// Free slots go to those who give, most first.
-fn fill_with_givers(
-    users: &mut Vec<(Candidate, u64)>,
-    waiting: &mut Vec<(Candidate, u64)>,
-    regular: usize,
-) {
-    waiting.sort_by(|(a, a_chance), (b, b_chance)| {
-        (a.idle.cmp(&b.idle))
-            .then(b.credit.total_cmp(&a.credit))
-            .then(a_chance.cmp(b_chance))
-    });
-    let gives = |(candidate, _): &&(Candidate, u64)| !candidate.idle && candidate.credit > 0.0;
-    let givers = waiting.iter().take_while(gives).count();
-    let free = regular.saturating_sub(users.len());
-    users.extend(waiting.drain(..givers.min(free)));
+/// Who makes use of a slot first, then who gives most, then chance.
+fn by_credit((a, a_chance): &(Candidate, u64), (b, b_chance): &(Candidate, u64)) -> Ordering {
+    (a.idle.cmp(&b.idle))
+        .then(b.credit.total_cmp(&a.credit))
+        .then(a_chance.cmp(b_chance))
 }
 
 /// Who waits and gives clearly more takes the place of who gives least.
@@ -203,9 +150,6 @@ mod tests {
                 idle: false,
                 settled: true,
                 credit: i as f64,
-                takes: 0.0,
-                light: true,
-                lacks: 0.0,
                 always: false,
             })
             .collect()
@@ -214,16 +158,14 @@ mod tests {
     #[test]
     fn everybody_is_served_while_there_are_slots() {
         let mut rng = fastrand::Rng::with_seed(1);
-        let chosen =
-            Choker::default().choose(Instant::default(), &candidates(7), 7, true, &mut rng);
+        let chosen = Choker::default().choose(Instant::default(), &candidates(7), 7, &mut rng);
         assert_eq!(chosen.len(), 7);
     }
 
     #[test]
     fn those_who_give_most_get_all_slots_but_one() {
         let mut rng = fastrand::Rng::with_seed(1);
-        let chosen =
-            Choker::default().choose(Instant::default(), &candidates(20), 4, true, &mut rng);
+        let chosen = Choker::default().choose(Instant::default(), &candidates(20), 4, &mut rng);
         assert_eq!(chosen.len(), 4);
         assert!((17..20).all(|i| chosen.contains(&ConnId(i))));
     }
@@ -241,7 +183,7 @@ mod tests {
                 candidate.unchoked = candidate.conn.0 < 4;
                 candidate.idle = candidate.conn.0 < 3;
             }
-            let chosen = choker.choose(now, &all, 4, true, &mut rng);
+            let chosen = choker.choose(now, &all, 4, &mut rng);
             assert!(chosen.contains(&ConnId(3)), "who uses it keeps it");
             seen.extend(chosen);
         }
@@ -255,8 +197,26 @@ mod tests {
         let mut seen = BTreeSet::new();
         for turn in 0..200u64 {
             let now = Instant::from_micros(turn * 30_000_000);
-            seen.extend(choker.choose(now, &candidates(10), 2, true, &mut rng));
+            seen.extend(choker.choose(now, &candidates(10), 2, &mut rng));
         }
         assert_eq!(seen.len(), 10);
+    }
+
+    #[test]
+    fn who_gives_clearly_more_takes_one_slot_a_round() {
+        let mut rng = fastrand::Rng::with_seed(7);
+        let mut all = candidates(10);
+        for candidate in &mut all {
+            candidate.unchoked = candidate.conn.0 < 3;
+            candidate.credit = if candidate.conn.0 < 3 { 1.0 } else { 1.4 };
+        }
+        let held =
+            |chosen: &BTreeSet<ConnId>| (0..3).filter(|i| chosen.contains(&ConnId(*i))).count();
+        let chosen = Choker::default().choose(Instant::default(), &all, 4, &mut rng);
+        assert_eq!(held(&chosen), 3, "not clearly more");
+        all[9].credit = 2.0;
+        all[8].credit = 2.0;
+        let chosen = Choker::default().choose(Instant::default(), &all, 4, &mut rng);
+        assert_eq!(held(&chosen), 2, "one a round");
     }
 }

@@ -16,8 +16,9 @@ use std::collections::VecDeque;
 
 use super::lap::Sequence;
 
-/// Classes that we tell apart: sequence mod this.
-pub const CLASSES: usize = 4;
+/// Classes that we tell apart: sequence mod this. With three, the slots that a source has by default
+/// are two roots for each class, and none has to be the root of two.
+pub const CLASSES: usize = 3;
 /// Most classes that a peer may tell apart.
 pub const MAX_CLASSES: usize = 32;
 /// What absent hops count as (PROTOCOL §5).
@@ -32,17 +33,6 @@ const SENDERS_IN_CLASS: usize = 3;
 #[must_use]
 pub const fn class_of(sequence: Sequence) -> usize {
     (sequence % CLASSES as u64) as usize
-}
-
-/// How far a class is from the one that a peer with this id gives most of. Everybody can tell it of
-/// everybody: so who gives a class most is given it first, and each class has its own givers.
-#[must_use]
-pub fn distance(peer_id: &[u8; 20], class: usize) -> u32 {
-    let sum = peer_id.iter().fold(0u32, |sum, &byte| {
-        sum.wrapping_mul(31).wrapping_add(byte.into())
-    });
-    let own = (sum.wrapping_mul(0x9e37_79b9) >> 16) as usize % CLASSES;
-    ((class + CLASSES - own) % CLASSES) as u32
 }
 
 /// What a peer announces: its hops in each of its classes.
@@ -101,7 +91,12 @@ impl HopTable {
 
     /// In the class of `sequence`.
     pub(super) fn at(&self, sequence: Sequence) -> u8 {
-        beyond(&self.classes[class_of(sequence)]).unwrap_or(FAR)
+        self.in_class(class_of(sequence))
+    }
+
+    /// In a class.
+    pub(super) fn in_class(&self, class: usize) -> u8 {
+        beyond(&self.classes[class]).unwrap_or(FAR)
     }
 
     /// In every class.
@@ -156,9 +151,10 @@ mod tests {
             table.received(lap * CLASSES as u64 + 1, 9, 6);
         }
         let announced = table.class_hops().unwrap();
-        assert_eq!(announced.at(800), 1);
-        assert_eq!(announced.at(801), 7);
-        assert_eq!(announced.at(802), FAR);
+        let lap = 200 * CLASSES as u64;
+        assert_eq!(announced.at(lap), 1);
+        assert_eq!(announced.at(lap + 1), 7);
+        assert_eq!(announced.at(lap + 2), FAR);
         assert_eq!(announced.as_bytes().len(), CLASSES);
     }
 

@@ -43,6 +43,7 @@ pub mod picker;
 pub mod piece;
 mod playout;
 pub mod rate;
+mod request;
 pub mod restart;
 pub mod sequence_set;
 pub mod stats;

@@ -20,18 +20,40 @@ const LEAP: u64 = 1 << 12;
 const USUAL: f64 = 20.0;
 /// A source closes a piece at least once a second (PROTOCOL §2).
 const SLOWEST: f64 = 1.0;
+/// What the newest size counts in the usual one.
+const NEW_SIZE: f64 = 1.0 / 16.0;
 /// No stream is faster: 1 Gbit/s in pieces of 1 KiB.
 const FASTEST: f64 = 125_000.0;
 
-/// Sequence and time of the newest pieces.
-#[derive(Debug, Default)]
+/// Sequence, time and size of the newest pieces.
+#[derive(Debug)]
 pub struct Pace {
     pieces: VecDeque<(Sequence, UnixMicros)>,
+    /// Bytes of a usual piece.
+    piece_bytes: f64,
+    /// One was seen.
+    measured: bool,
 }
 
 impl Pace {
-    /// A piece, newer than every one before, is known.
-    pub fn observe(&mut self, sequence: Sequence, time: UnixMicros) {
+    /// Of a stream whose pieces are `piece_length` bytes at most.
+    #[must_use]
+    pub fn new(piece_length: u32) -> Self {
+        Self {
+            pieces: VecDeque::new(),
+            piece_bytes: piece_length.into(),
+            measured: false,
+        }
+    }
+
+    /// A piece of so many bytes, newer than every one before, is known.
+    pub fn observe(&mut self, sequence: Sequence, time: UnixMicros, bytes: usize) {
+        let weight = if std::mem::replace(&mut self.measured, true) {
+            NEW_SIZE
+        } else {
+            1.0
+        };
+        self.piece_bytes += (bytes as f64 - self.piece_bytes) * weight;
         // After a leap the way there tells nothing.
         let leaps = |&(newest, _): &(Sequence, u64)| sequence.saturating_sub(newest) > LEAP;
         if self.pieces.back().is_some_and(leaps) {
@@ -61,6 +83,18 @@ impl Pace {
         .clamp(SLOWEST, FASTEST)
     }
 
+    /// Bytes of a usual piece.
+    #[must_use]
+    pub const fn piece_bytes(&self) -> f64 {
+        self.piece_bytes
+    }
+
+    /// What one copy of the stream takes, bytes per second.
+    #[must_use]
+    pub fn bytes_per_second(&self) -> f64 {
+        self.per_second() * self.piece_bytes
+    }
+
     /// How many pieces come in this time.
     #[must_use]
     pub fn pieces_in(&self, time: Duration) -> u64 {
@@ -86,12 +120,14 @@ mod tests {
 
     #[test]
     fn a_steady_stream_shows_its_pace_also_where_pieces_are_missing() {
-        let mut pace = Pace::default();
+        let mut pace = Pace::new(16_384);
         assert_eq!(pace.time_of(7), None);
+        assert_eq!(pace.piece_bytes(), 16_384.0);
         for sequence in (1000..1100).step_by(3) {
-            pace.observe(sequence, 5_000_000 + sequence * 40_000);
+            pace.observe(sequence, 5_000_000 + sequence * 40_000, 10_000);
         }
         assert!((pace.per_second() - 25.0).abs() < 0.01);
+        assert!((pace.bytes_per_second() - 250_000.0).abs() < 100.0);
         assert_eq!(pace.pieces_in(Duration::from_millis(500)), 13);
         assert_eq!(pace.time_of(1050), Some(5_000_000 + 1050 * 40_000));
         assert_eq!(pace.time_of(1150), Some(5_000_000 + 1150 * 40_000));
@@ -99,11 +135,11 @@ mod tests {
 
     #[test]
     fn two_pieces_of_one_time_and_a_clock_that_leaps_stay_in_bounds() {
-        let mut pace = Pace::default();
-        pace.observe(1, 1000);
-        pace.observe(2, 1000);
+        let mut pace = Pace::new(16_384);
+        pace.observe(1, 1000, 100);
+        pace.observe(2, 1000, 100);
         assert_eq!(pace.per_second(), USUAL);
-        pace.observe(3, u64::MAX);
+        pace.observe(3, u64::MAX, 100);
         assert_eq!(pace.per_second(), SLOWEST);
         assert_eq!(pace.time_of(u64::MAX), Some(u64::MAX));
     }

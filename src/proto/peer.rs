@@ -14,13 +14,13 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::{
     hops::{CLASSES, ClassHops, FAR},
     lap::{Lap, Sequence},
-    piece::Header,
     rate::{Quota, Rate},
+    request::Request,
     sequence_set::SequenceSet,
     time::Instant,
     wire::{BLOCK_LEN, ExtensionIds, Live},
@@ -49,7 +49,7 @@ const OVERDUE_AT_MOST: Duration = Duration::from_millis(400);
 const LATE_UNKNOWN: Duration = Duration::from_secs(1);
 
 /// Who was given nothing for so long does not use the slot it has.
-const SLOT_USE: Duration = Duration::from_secs(3);
+const SLOT_USE: Duration = Duration::from_millis(1500);
 /// Who did not use its slot gets another only after those who might.
 pub(super) const IDLE: Duration = Duration::from_secs(10);
 
@@ -64,6 +64,8 @@ const FIRST_REST: Duration = Duration::from_millis(500);
 const MAX_REST_DOUBLINGS: u32 = 2;
 /// What each broken word adds to the time that a peer is expected to take.
 const A_BROKEN_WORD: Duration = Duration::from_millis(60);
+/// The same for a peer that has not given a good piece yet.
+const A_STRANGER: Duration = Duration::from_millis(100);
 /// The time for an answer before any came.
 const USUAL_ANSWER: Duration = Duration::from_millis(60);
 
@@ -71,6 +73,11 @@ const USUAL_ANSWER: Duration = Duration::from_millis(60);
 const BUSY: Duration = Duration::from_millis(60);
 /// How many broken words are remembered; each answer makes good for one.
 const MAX_BROKEN: u8 = 16;
+
+/// Who gave us a piece so lately is believed that it gives.
+const BELIEVED: Duration = Duration::from_secs(60);
+/// Who broke its word so often without having given anything of late gives nothing.
+const DISBELIEVED: u8 = 4;
 
 /// An answer that took so much longer than three times the quickest was held up in a queue.
 const QUEUEING: Duration = Duration::from_millis(50);
@@ -84,86 +91,6 @@ pub(super) enum Phase {
     Greeting,
     /// Both ends know each other.
     Ready,
-}
-
-/// A piece that we asked this peer for.
-#[derive(Debug)]
-pub(super) struct Request {
-    pub(super) sequence: Sequence,
-    pub(super) at: Instant,
-    /// When the last block came, or when it was asked for.
-    pub(super) moved_at: Instant,
-    /// Asked before this peer showed the piece.
-    pub(super) ahead: bool,
-    /// When this peer showed the piece, if that was after it was asked.
-    pub(super) shown: Option<Instant>,
-    /// A CANCEL went; unless the answer is under way a REJECT comes.
-    pub(super) recalled: Option<Instant>,
-    /// Of no use any more, but it counts until its answer comes.
-    pub(super) cancelled: bool,
-    pub(super) assembly: Option<Assembly>,
-}
-
-/// An answer under way: its blocks come in order.
-#[derive(Debug)]
-pub(super) struct Assembly {
-    total: usize,
-    bytes: BytesMut,
-}
-
-/// What a block made of the answer.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Progress {
-    /// More blocks are to come.
-    Partial,
-    /// The whole piece, not verified yet.
-    Whole(Bytes),
-    /// Not the next block, not of the right size, or no header: proof of a liar.
-    Wrong(&'static str),
-}
-
-impl Request {
-    /// A promise whose piece this peer has not shown yet.
-    pub(super) const fn waits(&self) -> bool {
-        self.ahead && self.shown.is_none() && self.assembly.is_none()
-    }
-
-    /// Since when the peer could have answered, as far as we know.
-    pub(super) fn since(&self) -> Instant {
-        self.shown.map_or(self.at, |shown| shown.max(self.at))
-    }
-
-    /// Takes in the next block.
-    pub(super) fn block(&mut self, begin: u32, block: Bytes, piece_length: u32) -> Progress {
-        let received = self.assembly.as_ref().map_or(0, |a| a.bytes.len());
-        if begin as usize != received {
-            return Progress::Wrong("a block that is not the next one");
-        }
-        let total = match &self.assembly {
-            Some(assembly) => assembly.total,
-            None => match Header::peek(&block, piece_length) {
-                Ok(header) => header.piece_len(),
-                Err(_) => return Progress::Wrong("a first block without a valid header"),
-            },
-        };
-        if block.len() != (total - received).min(BLOCK_LEN) {
-            return Progress::Wrong("a block of the wrong size");
-        }
-        if received == 0 && block.len() == total {
-            return Progress::Whole(block);
-        }
-        let assembly = self.assembly.get_or_insert_with(|| Assembly {
-            total,
-            bytes: BytesMut::new(),
-        });
-        assembly.bytes.extend_from_slice(&block);
-        if assembly.bytes.len() == total {
-            let bytes = std::mem::take(&mut assembly.bytes);
-            // An exact copy: what grew block by block may hold twice the room it needs.
-            return Progress::Whole(Bytes::copy_from_slice(&bytes));
-        }
-        Progress::Partial
-    }
 }
 
 /// How a peer does in one class of sequences.
@@ -284,16 +211,14 @@ pub(super) struct Peer {
     /// It lost a slot that it did not use, so others come first until then.
     pub(super) idle_until: Instant,
     pub(super) interesting: bool,
-    pub(super) interesting_since: Instant,
-    /// It had no slot for us, and is not counted on before then.
-    pub(super) no_slot_until: Instant,
 
     /// `r` for what it asks us: the newest tip we announced to it.
     pub(super) told_tip: Option<Sequence>,
     /// When our bitfield went.
     pub(super) greeted_at: Instant,
     pub(super) told_version: u64,
-    pub(super) told_hops: Option<ClassHops>,
+    /// What it was told that others go by: our hops, and whether our uplink was measured.
+    pub(super) told_news: (Option<ClassHops>, bool),
     pub(super) told_at: Instant,
 
     pub(super) requests: Vec<Request>,
@@ -301,6 +226,8 @@ pub(super) struct Peer {
     /// Its usual time from request to whole answer.
     pub(super) answer_time: Option<Duration>,
     best_answer: Option<Duration>,
+    /// When its last answer came whole.
+    answered_at: Option<Instant>,
     /// Requests that it rejected or was late with, less those that it answered since.
     broken: u8,
     /// It rejected what it shows, and is not asked for that before then.
@@ -371,17 +298,16 @@ impl Peer {
             unchoked_at: now,
             idle_until: Instant::default(),
             interesting: false,
-            interesting_since: now,
-            no_slot_until: Instant::default(),
             told_tip: None,
             greeted_at: now,
             told_version: 0,
-            told_hops: None,
+            told_news: (None, false),
             told_at: now,
             requests: Vec::new(),
             pipeline: FIRST_PIPELINE,
             answer_time: None,
             best_answer: None,
+            answered_at: None,
             broken: 0,
             busy_until: Instant::default(),
             classes: [ClassRecord::default(); CLASSES],
@@ -424,6 +350,15 @@ impl Peer {
         let waiting = self.requests.iter().filter(|request| request.waits());
         let busy = self.requests.len() - waiting.count();
         self.pipeline.saturating_sub(busy).min(self.room())
+    }
+
+    /// Whether it could take one more request for what it shows: what [`Self::free_requests`] says
+    /// of it, mostly without counting those that wait.
+    pub(super) fn takes_request(&self) -> bool {
+        if !self.is_ready() || self.chokes_us || self.room() == 0 {
+            return false;
+        }
+        self.requests.len() < self.pipeline || self.free_requests() > 0
     }
 
     /// Promises that it could make now: two at a time before it has kept its word once.
@@ -485,6 +420,7 @@ impl Peer {
     /// An answer came whole.
     pub(super) fn answered(&mut self, now: Instant, asked: Instant) {
         self.broken = self.broken.saturating_sub(1);
+        self.answered_at = Some(now);
         let took = now.since(asked);
         let usual = self.answer_time.unwrap_or(took);
         self.answer_time = Some((usual * 7 + took) / 8);
@@ -545,6 +481,7 @@ impl Peer {
         self.classes[class].expected_lag(hops)
             + self.answer_time.unwrap_or(USUAL_ANSWER)
             + A_BROKEN_WORD * u32::from(self.broken)
+            + A_STRANGER * u32::from(self.answered_at.is_none())
     }
 
     /// After how long a promise is overdue (PROTOCOL §6).
@@ -568,6 +505,35 @@ impl Peer {
         self.pipeline = (self.pipeline / 2).max(FIRST_PIPELINE);
     }
 
+    /// How much it can give (bytes per second), as far as that is to be believed: nothing when it does
+    /// not share, or was asked several times and never gave us anything. Those who gave of late are
+    /// believed, those who were never asked until they are.
+    pub(super) fn gives(&self, now: Instant) -> Option<f64> {
+        let shares = self.live.up.is_some() || self.live.cap.is_some();
+        let gave = self.gave_of_late(now);
+        let failed = !gave && self.broken >= DISBELIEVED;
+        let claimed = self.live.cap.map_or(f64::MIN_POSITIVE, |cap| cap as f64);
+        (shares && !failed || gave).then_some(claimed)
+    }
+
+    /// Whether neither end got much from the other of late, nor waits for anything.
+    pub(super) fn is_unused(&self, now: Instant, few: f64) -> bool {
+        let waits = !self.requests.is_empty() || !self.pending.is_empty() || self.answer.is_some();
+        let moved = self.upload_rate.per_second(now) + self.download_rate.per_second(now);
+        !waits && moved < few / 8.0
+    }
+
+    /// Whether it gave us a piece of late.
+    pub(super) fn gave_of_late(&self, now: Instant) -> bool {
+        let last = self.answered_at;
+        last.is_some_and(|at| now.since(at) < BELIEVED)
+    }
+
+    /// Whether its word that it gives is still to be tried.
+    pub(super) fn is_untried(&self, now: Instant) -> bool {
+        !self.gave_of_late(now) && self.broken < DISBELIEVED
+    }
+
     /// The printable form of its peer id.
     pub(super) fn name(&self) -> String {
         let id = self.id.unwrap_or_default();
@@ -577,71 +543,5 @@ impl Peer {
                 _ => format!("%{byte:02x}"),
             })
             .collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const PIECE_LENGTH: u32 = 40_000;
-
-    fn request() -> Request {
-        Request {
-            sequence: 7,
-            at: Instant::default(),
-            moved_at: Instant::default(),
-            ahead: false,
-            shown: None,
-            recalled: None,
-            cancelled: false,
-            assembly: None,
-        }
-    }
-
-    /// A piece of `content` bytes whose header says so; nothing else in it matters here.
-    fn piece(content: u32) -> Bytes {
-        let mut bytes = vec![0; 96 + content as usize];
-        bytes[24..28].copy_from_slice(&content.to_be_bytes());
-        Bytes::from(bytes)
-    }
-
-    #[test]
-    fn a_piece_of_one_block_is_whole_without_a_copy() {
-        let bytes = piece(100);
-        let whole = request().block(0, bytes.clone(), PIECE_LENGTH);
-        let Progress::Whole(whole) = whole else {
-            panic!("{whole:?}");
-        };
-        assert_eq!(whole.as_ptr(), bytes.as_ptr());
-    }
-
-    #[test]
-    fn blocks_make_a_piece_in_order_only() {
-        let bytes = piece(39_000);
-        let block = |at: usize| bytes.slice(at..(at + BLOCK_LEN).min(bytes.len()));
-        let mut good = request();
-        assert_eq!(good.block(0, block(0), PIECE_LENGTH), Progress::Partial);
-        assert_eq!(
-            good.block(16_384, block(16_384), PIECE_LENGTH),
-            Progress::Partial
-        );
-        let whole = good.block(32_768, block(32_768), PIECE_LENGTH);
-        assert_eq!(whole, Progress::Whole(bytes.clone()));
-        let mut skipping = request();
-        assert_eq!(skipping.block(0, block(0), PIECE_LENGTH), Progress::Partial);
-        let wrong = skipping.block(32_768, block(32_768), PIECE_LENGTH);
-        assert!(matches!(wrong, Progress::Wrong(_)));
-        let mut short = request();
-        let wrong = short.block(0, block(0).slice(..16_000), PIECE_LENGTH);
-        assert!(matches!(wrong, Progress::Wrong(_)));
-    }
-
-    #[test]
-    fn a_header_out_of_bounds_is_refused_with_the_first_block() {
-        let wrong = request().block(0, piece(39_905).slice(..BLOCK_LEN), PIECE_LENGTH);
-        assert!(matches!(wrong, Progress::Wrong(_)));
-        let wrong = request().block(0, Bytes::from_static(&[0; 95]), PIECE_LENGTH);
-        assert!(matches!(wrong, Progress::Wrong(_)));
     }
 }

@@ -23,6 +23,8 @@ pub struct Offer {
     pub source: bool,
     /// It says that its uplink has no room.
     pub full: bool,
+    /// It says that it gives, and was not tried of late.
+    pub untried: bool,
     /// Requests it has not answered.
     pub pending: usize,
     /// Requests it is good for at once.
@@ -56,9 +58,9 @@ impl Offer {
     }
 }
 
-/// Who is to be asked. Where time is short who is expected to answer first, whoever that is; else
-/// one without doubt, a viewer rather than the source, one with room in its uplink, and the
-/// quickest; then chance.
+/// Who is to be asked. Where time is short one without doubt and with room in its uplink who is
+/// expected to answer first, whoever that is; else one without doubt, one whose word is to be tried,
+/// a viewer rather than the source, one with room, and the quickest; then chance.
 #[must_use]
 pub fn pick(offers: &[Offer], zone: Zone, rng: &mut fastrand::Rng) -> Option<ConnId> {
     offers
@@ -68,8 +70,9 @@ pub fn pick(offers: &[Offer], zone: Zone, rng: &mut fastrand::Rng) -> Option<Con
             let by_rank = a.doubtful.cmp(&b.doubtful);
             let by_time = a.expected().cmp(&b.expected());
             let order = match zone {
-                Zone::Urgent => by_rank.then(by_time),
+                Zone::Urgent => by_rank.then(a.full.cmp(&b.full)).then(by_time),
                 Zone::Early => by_rank
+                    .then(b.untried.cmp(&a.untried))
                     .then(a.source.cmp(&b.source))
                     .then(a.full.cmp(&b.full))
                     .then(by_time),
@@ -89,6 +92,7 @@ mod tests {
             doubtful: false,
             source: false,
             full: false,
+            untried: false,
             pending,
             pipeline: 8,
             answer_time: Some(Duration::from_millis(millis)),
@@ -137,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn whose_uplink_is_full_is_asked_last_unless_time_is_short() {
+    fn whose_uplink_is_full_is_asked_last() {
         let mut rng = fastrand::Rng::with_seed(1);
         let full = Offer {
             full: true,
@@ -145,7 +149,19 @@ mod tests {
         };
         let offers = [full, offer(2, 0, 90)];
         assert_eq!(pick(&offers, Zone::Early, &mut rng), Some(ConnId(2)));
-        assert_eq!(pick(&offers, Zone::Urgent, &mut rng), Some(ConnId(1)));
+        assert_eq!(pick(&offers, Zone::Urgent, &mut rng), Some(ConnId(2)));
+    }
+
+    #[test]
+    fn whose_word_is_to_be_tried_is_asked_while_there_is_time() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        let untried = Offer {
+            untried: true,
+            ..offer(1, 0, 90)
+        };
+        let offers = [untried, offer(2, 0, 20)];
+        assert_eq!(pick(&offers, Zone::Early, &mut rng), Some(ConnId(1)));
+        assert_eq!(pick(&offers, Zone::Urgent, &mut rng), Some(ConnId(2)));
     }
 
     #[test]

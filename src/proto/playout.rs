@@ -32,6 +32,10 @@ const SETTLING: Duration = Duration::from_millis(500);
 /// The same where seconds of a new broadcast are to be fetched that went on meanwhile.
 const SETTLING_FROM_AFAR: Duration = Duration::from_secs(3);
 
+/// An entry that does not hold what follows it is waited with for so long. In a swarm that has just
+/// begun pieces come late at first, and who starts at once shows holes.
+const GATHERING: Duration = Duration::from_secs(2);
+
 /// What a step of the playout did.
 #[derive(Debug)]
 pub(super) enum Step {
@@ -66,6 +70,10 @@ pub(super) struct Playout {
     /// The last piece that was delivered.
     last: Option<Last>,
     released_at: Option<Instant>,
+    /// Time of the newest piece that is known to exist.
+    newest: UnixMicros,
+    /// Since when there is an entry that is due.
+    entered: Option<Instant>,
     /// Holes are not given up before.
     settled_at: Instant,
 }
@@ -90,6 +98,8 @@ impl Playout {
             discont: true,
             last: None,
             released_at: None,
+            newest: 0,
+            entered: None,
             settled_at: Instant::default(),
         }
     }
@@ -97,6 +107,7 @@ impl Playout {
     /// A piece of this time is known to exist at `now`.
     pub(super) fn observe(&mut self, now: Instant, time: UnixMicros) {
         self.clock.observe(now, time);
+        self.newest = self.newest.max(time);
     }
 
     /// Another start: its clock may be another machine's.
@@ -226,9 +237,14 @@ impl Playout {
     }
 
     fn search(&mut self, now: Now, store: &Store, next: Sequence) -> Step {
-        let found = store
-            .range_from(next)
-            .find(|piece| piece.flags().contains(Flags::RANDOM_ACCESS));
+        let is_due = |piece: &&Piece| self.release(piece.time()).is_none_or(|due| due <= now.at);
+        let entries = || {
+            let pieces = store.range_from(next);
+            pieces.filter(|piece| piece.flags().contains(Flags::RANDOM_ACCESS))
+        };
+        // The newest that is due; else the first that will be.
+        let due = entries().take_while(is_due).last();
+        let found = due.or_else(|| entries().next());
         let piece = match found {
             Some(piece) => piece,
             None if self.anywhere || searched_enough(store, next) => {
@@ -242,12 +258,34 @@ impl Playout {
         match self.release(piece.time()) {
             Some(due) if due > now.at && !store.is_over_limit() => Step::Wait(Some(due)),
             _ => {
+                self.next = Some(piece.sequence());
+                let entered = *self.entered.get_or_insert(now.at);
+                if now.at < entered + GATHERING && !self.is_gathered(now.at, store, piece) {
+                    return Step::Wait(Some(entered + GATHERING));
+                }
+                self.entered = None;
                 self.searching = false;
                 self.anywhere = false;
                 self.settled_at = now.at + SETTLING;
                 Step::Deliver(self.deliver(now.at, piece))
             }
         }
+    }
+
+    /// Whether enough is held of what follows `entry`: half of what is to be held back.
+    fn is_gathered(&self, now: Instant, store: &Store, entry: &Piece) -> bool {
+        let last = (entry.sequence()..)
+            .zip(store.range_from(entry.sequence()))
+            .take_while(|(expected, piece)| piece.sequence() == *expected)
+            .last();
+        let Some((_, last)) = last else {
+            return false;
+        };
+        let covers = |until: Instant| until >= now + self.latency / 2;
+        self.latency.is_zero()
+            || store.is_over_limit()
+            || last.time() >= self.newest
+            || self.release(last.time()).is_some_and(covers)
     }
 
     fn deliver(&mut self, now: Instant, piece: &Piece) -> Delivery {

@@ -71,11 +71,6 @@ impl Store {
         self.pieces.last_key_value().map(|(_, piece)| piece)
     }
 
-    /// The newest `count` held pieces.
-    pub(super) fn last(&self, count: usize) -> impl Iterator<Item = &Piece> {
-        self.pieces.values().rev().take(count)
-    }
-
     /// The oldest held sequence inside the window of `tip`.
     pub(super) fn oldest_in_window(&self, tip: Sequence) -> Option<Sequence> {
         let start = self.lap.window_start(tip);

@@ -123,17 +123,18 @@ impl Swarm {
     }
 
     fn would_promise(&self, now: Instant, peer: &Peer, sequence: Sequence) -> bool {
-        peer.free_promises() > 0
+        // The cheap questions first: this is asked of every peer for every piece to come.
+        now >= peer.classes[class_of(sequence)].rests_until
+            && peer.free_promises() > 0
             && peer.promises_up_to().is_some_and(|most| sequence <= most)
             && peer.tip.is_some_and(|tip| self.lap.askable(sequence, tip))
             && peer.live.floor.is_none_or(|floor| sequence >= floor)
-            && now >= peer.classes[class_of(sequence)].rests_until
             && !peer.refused.contains(&sequence)
             && !peer.has_request_at(self.lap.index(sequence), self.lap)
     }
 
-    /// A promise was refused: another parent is looked for.
-    pub(super) fn refused(&mut self, now: Instant, conn: ConnId, sequence: Sequence) {
+    /// A promise was refused or not kept: another parent is looked for.
+    pub(super) fn look_elsewhere(&mut self, now: Instant, conn: ConnId, sequence: Sequence) {
         let class = class_of(sequence);
         if let Some(peer) = self.peers.get_mut(&conn) {
             peer.classes[class].refused(now);

@@ -6,7 +6,7 @@
 //
 // SPDX-License-Identifier: MPL-2.0
 
-//! Connections: dialling, handshake, limits and blame (PROTOCOL §4, §7).
+//! Connections: handshake, limits and blame (PROTOCOL §4, §7).
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -15,17 +15,16 @@ use bytes::Bytes;
 
 use super::{
     super::{
-        address::Scope,
         address_book::Trust,
         peer::{Peer, Phase, REQQ},
         time::{Instant, Now},
-        timer::Timer,
         wire::{
             ExtendedHandshake, Extension, ExtensionIds, Handshake, Live, Message, PayloadError,
-            Pex, PexPeer, Transfers, WireError,
+            Pex, Transfers, WireError,
         },
     },
-    ConnId, Event, Output, Role, Swarm, canonical,
+    ConnId, Event, Output, Swarm, canonical,
+    neighbours::LONELY,
 };
 
 const EXTENDED_HANDSHAKE: u8 = 0;
@@ -40,16 +39,8 @@ const MAX_GREETING: usize = 64;
 const MAX_PER_ADDRESS: usize = 4;
 /// The same for loopback, where many viewers of one machine meet.
 const MAX_PER_LOOPBACK: usize = 64;
-/// Dials under way at once.
-const MAX_DIALS: usize = 12;
-/// Viewers stop dialling at so many peers; the rest of `max-peers` is for those who call.
-const ENOUGH_PEERS: usize = 12;
-/// Viewers take in nobody else at so many peers, unless one of them is of no use.
-const PLENTY: usize = 18;
 /// A connection that lasted this long was of use, so losing it is no failure of the address.
 const LASTING: Duration = Duration::from_secs(10);
-/// A full peer keeps every connection for so long.
-const SETTLING: Duration = Duration::from_secs(30);
 /// Nothing heard for so long on a connection whose peer opens another: it is dead.
 const DEAD: Duration = Duration::from_secs(5);
 /// Nothing sent for so long: a keep-alive.
@@ -60,8 +51,8 @@ const SILENCE: Duration = Duration::from_secs(120);
 const MAX_UNSENT: usize = 256 * 1024;
 /// How often addresses are exchanged (BEP 11).
 const PEX_EVERY: Duration = Duration::from_secs(60);
-/// Most addresses in one exchange.
-const MAX_PEX: usize = 50;
+/// The first time sooner: a newcomer that nobody can call has to find those who can be called.
+const FIRST_PEX: Duration = Duration::from_secs(3);
 
 /// Why a connection ends.
 #[derive(Debug)]
@@ -93,54 +84,6 @@ impl Farewell {
 }
 
 impl Swarm {
-    /// Dials while more peers are wanted.
-    pub(super) fn dial(&mut self, now: Now) {
-        while let Some(trust) = self.whom_to_dial() {
-            let Some(address) = self.book.take_due(now.at, trust) else {
-                break;
-            };
-            if self.is_connected_to(address) || self.book.refuses_address(now.at, address) {
-                self.book.ended(now.at, address, &mut self.rng);
-                continue;
-            }
-            self.dialing.insert(address);
-            self.out.push_back(Output::Dial { address });
-        }
-        let trust = self.whom_to_dial();
-        self.timers.set(
-            Timer::Dial,
-            trust.and_then(|trust| self.book.next_due(trust)),
-        );
-    }
-
-    /// Which addresses are to be dialled now, if any. Callers, however many, must not keep us from
-    /// those that the user or the `.tstream` names.
-    fn whom_to_dial(&self) -> Option<Trust> {
-        let dialing = self.dialing.len();
-        if dialing >= MAX_DIALS {
-            return None;
-        }
-        if self.peers.len() + dialing < self.config.max_peers.min(ENOUGH_PEERS) {
-            return Some(Trust::Heard);
-        }
-        let dialled = self.peers.values().filter(|peer| !peer.inbound).count();
-        (dialled + dialing < self.config.max_peers).then_some(Trust::Named)
-    }
-
-    fn is_connected_to(&self, address: SocketAddr) -> bool {
-        self.peers
-            .values()
-            .any(|peer| peer.listening == Some(address) && !peer.turned_away)
-    }
-
-    pub(super) fn dial_failed(&mut self, now: Now, address: SocketAddr) {
-        let address = canonical(address);
-        if self.dialing.remove(&address) {
-            self.book.ended(now.at, address, &mut self.rng);
-        }
-        self.dial(now);
-    }
-
     pub(super) fn connected(&mut self, now: Now, conn: ConnId, address: SocketAddr, inbound: bool) {
         let address = canonical(address);
         if !inbound {
@@ -329,37 +272,6 @@ impl Swarm {
         Ok(())
     }
 
-    /// At how many peers a caller is sent on to others. A viewer that took in everybody would spend
-    /// its uplink on saying what it has, and the newcomers would not meet each other.
-    fn most_callers(&self) -> usize {
-        match self.config.role {
-            Role::Source => self.config.max_peers,
-            Role::Viewer { .. } => self.config.max_peers.min(PLENTY),
-        }
-    }
-
-    /// Ends the connection of least use, so that idle callers keep nobody out; `false` when all are
-    /// young or of use. Who gets or gives pieces stays: a crowd of newcomers must not drive it out.
-    fn make_room(&mut self, now: Now) -> bool {
-        let idle = |p: &Peer| {
-            p.inbound
-                && !p.turned_away
-                && p.choked_by_us
-                && p.downloaded == 0
-                && now.at.since(p.since) >= SETTLING
-        };
-        let least = self
-            .peers
-            .iter()
-            .filter(|(_, p)| idle(p))
-            .min_by_key(|(conn, p)| (p.uploaded, p.since, **conn))
-            .map(|(&conn, _)| conn);
-        if let Some(conn) = least {
-            self.farewell(now, conn, Farewell::rule("room for a newcomer"));
-        }
-        least.is_some()
-    }
-
     /// Of two connections between the same two peers the one opened by the smaller peer id stays.
     fn one_connection_each(
         &mut self,
@@ -436,7 +348,8 @@ impl Swarm {
         if !inbound {
             self.book.reached(address);
         } else if let Some(listening) = peer.listening.filter(|_| self.viewer.is_some()) {
-            self.book.add(now.at, listening, Trust::Heard);
+            self.book
+                .add(now.at, listening, Trust::Heard, &mut self.rng);
         }
         self.tell(Event::PeerAdded { id, address });
         self.take_bits(conn);
@@ -478,61 +391,6 @@ impl Swarm {
         Ok(())
     }
 
-    fn take_pex(&mut self, now: Now, conn: ConnId, pex: &Pex) {
-        let Some(peer) = self.peers.get_mut(&conn) else {
-            return;
-        };
-        if self.config.role == Role::Source {
-            // A source dials only whom its user names.
-            return;
-        }
-        let near = Scope::of(peer.address.ip());
-        for peer_told in &pex.added {
-            let address = canonical(peer_told.address);
-            if Scope::of(address.ip()).is_shown_to(near) && peer.pex_quota.take(now.at) {
-                self.book.add(now.at, address, Trust::Heard);
-            }
-        }
-        self.dial(now);
-    }
-
-    /// Tells a peer of addresses that we have reached (BEP 11).
-    fn send_pex(&mut self, now: Instant, conn: ConnId) {
-        let Some(peer) = self.peers.get(&conn) else {
-            return;
-        };
-        let Some(id) = peer
-            .extensions
-            .as_ref()
-            .and_then(|ids| ids.id(Extension::Pex))
-        else {
-            return;
-        };
-        let near = Scope::of(peer.address.ip());
-        let reached = |(c, p): &(ConnId, &Peer)| {
-            *c != conn && !p.inbound && Scope::of(p.address.ip()).is_shown_to(near)
-        };
-        let current: Vec<_> = self
-            .ready()
-            .filter(reached)
-            .map(|(_, p)| p.address)
-            .collect();
-        let new = |address: &&SocketAddr| !peer.pex_told.contains(*address);
-        let added: Vec<_> = current.iter().filter(new).take(MAX_PEX).copied().collect();
-        let gone = |address: &&SocketAddr| !current.contains(address);
-        let told = peer.pex_told.iter();
-        let dropped: Vec<_> = told.filter(gone).take(MAX_PEX).copied().collect();
-        if added.is_empty() && dropped.is_empty() && !peer.turned_away {
-            return;
-        }
-        if let Some(peer) = self.peers.get_mut(&conn) {
-            peer.pex_told.extend(&added);
-            peer.pex_told.retain(|address| !dropped.contains(address));
-        }
-        let added = added.into_iter().map(PexPeer::reachable).collect();
-        self.extend(now, conn, id, Pex { added, dropped }.encode());
-    }
-
     /// Ends a connection and puts right what depended on it.
     pub(super) fn farewell(&mut self, now: Now, conn: ConnId, farewell: Farewell) {
         let Some(peer) = self.peers.remove(&conn) else {
@@ -552,8 +410,12 @@ impl Swarm {
         if !peer.inbound {
             if now.at.since(peer.since) >= LASTING {
                 self.book.lasted(peer.address);
+            } else if peer.id.is_some() && peer.downloaded == 0 {
+                // It spoke to us and ended it soon: it is full.
+                let lonely = self.ready().count() <= LONELY;
+                self.book.turned_away(peer.address, lonely);
             }
-            self.book.ended(now.at, peer.address, &mut self.rng);
+            self.call_ended(now.at, peer.address);
         }
         let by_us = !matches!(farewell, Farewell::Closed(_));
         let (Farewell::Closed(reason) | Farewell::Rule(reason) | Farewell::Proof(reason)) =
@@ -587,7 +449,7 @@ impl Swarm {
         }
         self.retire();
         self.allow_copies(now);
-        self.be_interested(now);
+        self.look_for_better(now);
         if let Some(tip) = self.tip_sequence() {
             self.uplink.carrier.expire(tip);
         }
@@ -621,7 +483,8 @@ impl Swarm {
         let Some(peer) = self.peers.get_mut(&conn) else {
             return Ok(());
         };
-        if now.at.since(peer.pex_at) >= PEX_EVERY {
+        let first = peer.pex_at == peer.since;
+        if now.at.since(peer.pex_at) >= if first { FIRST_PEX } else { PEX_EVERY } {
             peer.pex_at = now.at;
             self.send_pex(now.at, conn);
         }

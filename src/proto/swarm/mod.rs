@@ -11,13 +11,19 @@
 //! | file | what it does |
 //! | --- | --- |
 //! | `api` | the enums |
-//! | `links` | connections: dialling, handshake, limits, blame |
+//! | `links` | connections: handshake, limits, blame |
+//! | `neighbours` | whom to call, to take in, to let go, and of whom to tell |
 //! | `tips` | the signed tip and the rest of `tstream_live` (PROTOCOL §5) |
 //! | `ahead` | requests ahead (§6, asking) |
-//! | `fetch` | which piece from whom, and what comes of it (§6, asking) |
-//! | `interest` | in whom a viewer is interested (§6, asking) |
+//! | `shown` | what peers show, and which of it is wanted (§6, asking) |
+//! | `wanted` | what is to be fetched, and how far that has come (§6, asking) |
+//! | `fetch` | which piece that exists is asked of whom (§6, asking) |
+//! | `overdue` | late answers and broken promises (§6, asking) |
+//! | `receive` | what comes of an answer (§6, §7) |
 //! | `reports` | what was forwarded of what was given (§6, Tr_G2G_v2) |
-//! | `serve` | choking, and what is promised and given to whom (§6, giving) |
+//! | `choke` | who is choked (§6, giving) |
+//! | `promise` | what is promised to whom (§6, giving) |
+//! | `serve` | requests, and who gets what is here (§6, giving) |
 //! | `send` | what goes out next, and how fast (§6, giving) |
 //! | `spread` | which viewers spread what a source gives them (§6, giving) |
 //! | `watch` | a viewer's tuning in, release and status (§5) |
@@ -27,16 +33,22 @@
 
 mod ahead;
 mod api;
+mod choke;
 mod fetch;
-mod interest;
 mod links;
+mod neighbours;
+mod overdue;
+mod promise;
+mod receive;
 mod reports;
 mod send;
 mod serve;
+mod shown;
 mod spread;
 #[cfg(test)]
 mod tests;
 mod tips;
+mod wanted;
 mod watch;
 
 use std::{
@@ -67,6 +79,7 @@ use links::Farewell;
 use reports::{REPORT_EVERY, Reports};
 use send::Uplink;
 use spread::Spread;
+use wanted::Wanted;
 use watch::Viewer;
 
 /// How often deadlines of peers, promises and announcements are looked at.
@@ -96,19 +109,6 @@ struct Counters {
     banned: u64,
     upload_rate: Rate,
     download_rate: Rate,
-}
-
-/// Pieces that are to be fetched.
-#[derive(Debug, Default)]
-struct Wanted {
-    /// How many peers were asked and have not answered.
-    asked: BTreeMap<Sequence, u8>,
-    /// Those of `asked` that were asked ahead and nobody shows yet.
-    ahead: BTreeSet<Sequence>,
-    /// Those of the others with nobody asked.
-    unasked: BTreeSet<Sequence>,
-    /// How often one of `asked` was late and taken elsewhere.
-    late: BTreeMap<Sequence, u32>,
 }
 
 /// One end of one stream's swarm.
@@ -149,6 +149,8 @@ pub struct Swarm {
     spread: Spread,
     /// Source: relays that the user named.
     auxiliaries: BTreeSet<SocketAddr>,
+    /// When a neighbour of no use was last let go.
+    swapped_at: Instant,
     /// Counts changes of what `tstream_live` says.
     live_version: u64,
     choker: Choker,
@@ -201,12 +203,13 @@ impl Swarm {
             reports: Reports::default(),
             hops: HopTable::default(),
             first_seen: FirstSeen::default(),
-            pace: Pace::default(),
+            pace: Pace::new(config.metainfo.info.piece_length()),
             parents: [None; CLASSES],
             uplink: Uplink::new(&config),
             copies: BTreeMap::new(),
             spread: Spread::default(),
             auxiliaries: BTreeSet::new(),
+            swapped_at: now.at,
             live_version: 1,
             choker: Choker::default(),
             viewer,
@@ -253,7 +256,8 @@ impl Swarm {
                     if origin == Origin::Auxiliary && self.auxiliaries.len() < MAX_AUXILIARIES {
                         self.auxiliaries.insert(canonical(address));
                     }
-                    self.book.add(now.at, canonical(address), trust);
+                    self.book
+                        .add(now.at, canonical(address), trust, &mut self.rng);
                 }
                 self.dial(now);
             }

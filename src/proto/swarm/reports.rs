@@ -115,7 +115,7 @@ impl Swarm {
     /// source gets nothing, so it goes by what became of the pieces that it gave.
     pub(super) fn give_credit(&mut self, now: Now) {
         let source = self.viewer.is_none();
-        let stream = self.pace.per_second() * self.piece_bytes();
+        let stream = self.pace.bytes_per_second();
         for (&conn, peer) in &mut self.peers {
             if source {
                 let claimed = peer.live.cap.map(|cap| cap as f64 / stream);

@@ -17,6 +17,7 @@ use std::{collections::VecDeque, time::Duration};
 use super::{
     super::{
         carrier::Carrier,
+        hops::CLASSES,
         lap::Sequence,
         limiter::Limiter,
         peer::{Answer, Peer},
@@ -32,6 +33,8 @@ use super::{
 const SEND_AHEAD: usize = BLOCK_LEN;
 /// A promise that waited so long for its connection is better kept by another.
 const STALE: Duration = Duration::from_millis(500);
+/// Who asked late and waited so long is better served by another: promises go first here.
+const STARVED: Duration = Duration::from_millis(200);
 /// Less than this that waits is no sign of anything.
 pub(super) const SMALL: usize = 4 * 1024;
 /// A connection that took nothing in for as long as the uplink needs for so many blocks is held up
@@ -44,12 +47,12 @@ const STUCK_AT_MOST: Duration = Duration::from_millis(300);
 const FADES: f64 = 0.98;
 /// The shortest time that the uplink's rate is measured over.
 const MEASURED_OVER: Duration = Duration::from_millis(150);
-/// An uplink of which more is in use has no room for more promises.
-const FULL_USE: f64 = 0.85;
 /// An uplink that was full so lately has no room for more promises.
 const FULL_OF_LATE: Duration = Duration::from_secs(2);
-/// A piece is promised to as many as it can be given to one after the other in this time.
+/// A connection that keeps a piece waiting for so long is slow.
 const IN_A_ROW: Duration = Duration::from_millis(150);
+/// The part of what a missing piece is waited for that one hop may take.
+const A_HOP: u32 = 5;
 /// What a source saved of its budget may go in one burst.
 const BUDGET_BURST: Duration = Duration::from_secs(1);
 
@@ -181,6 +184,12 @@ impl Uplink {
         Duration::from_micros((seconds * 1e6) as u64).clamp(STUCK_AT_LEAST, STUCK_AT_MOST)
     }
 
+    /// How long so many bytes take, once it was full.
+    pub(super) fn time_for(&self, bytes: f64) -> Option<Duration> {
+        let rate = self.throughput.rate?;
+        Some(Duration::from_secs_f64((bytes / rate.max(1.0)).min(60.0)))
+    }
+
     /// How long pieces for others than `conn` keep the uplink busy, as far as it was measured.
     pub(super) fn wait(&self, now: Instant, conn: ConnId, piece: f64) -> Duration {
         let Some(rate) = self
@@ -221,6 +230,9 @@ impl Swarm {
                 self.overtake(conn, since);
             }
             self.uplink.throughput.sent(now.at, bytes);
+            if let Some(copies) = self.copies_carried() {
+                self.uplink.carrier.carries(now.at, copies);
+            }
             self.pump(now);
             if self.end.is_some() {
                 self.check_drained();
@@ -308,9 +320,18 @@ impl Swarm {
         true
     }
 
-    /// Begins the next answer: what was promised first; the piece that was given least often first,
-    /// so that each is somewhere before it is everywhere; then who waits longest.
+    /// Begins the next answer: what was promised, first come first served; then the piece that was
+    /// given least often, so that each is somewhere before it is everywhere.
     fn begin(&mut self, now: Now) -> bool {
+        // Who does not take in what it is sent holds up nobody else.
+        let stuck_after = self.uplink.stuck_after();
+        let moves = |conn: &&ConnId| {
+            let peer = self.peers.get(conn);
+            peer.is_some_and(|peer| !is_stuck(peer, now.at, stuck_after))
+        };
+        if self.uplink.answering.iter().filter(moves).count() >= self.config.max_uploads {
+            return false;
+        }
         self.drop_stale(now.at);
         let peers = &self.peers;
         self.uplink.ready.retain(|ready| {
@@ -333,40 +354,69 @@ impl Swarm {
             return false;
         };
         if ready.promised {
-            // A connection that is slow itself says nothing of the uplink, but carries too much.
-            let free = self.peers.get(&ready.conn).map(|peer| peer.free_since);
-            let could = free.map_or(ready.since, |free| free.max(ready.since));
-            let waited = now.at.since(could);
-            if could.since(ready.since) >= IN_A_ROW {
-                self.uplink.carrier.too_much_for(now.at, ready.conn);
-            }
-            let stream = self.pace.per_second() * self.piece_bytes();
-            let carries = self.uplink.throughput.rate.map(|rate| rate / stream);
-            let used = self.counters.upload_rate.per_second(now.at);
-            let full = self
-                .uplink
-                .throughput
-                .rate
-                .is_some_and(|rate| used > rate * FULL_USE);
-            if let Some(carries) = carries.filter(|_| self.viewer.is_some()) {
-                let pieces = carries * self.pace.per_second() * IN_A_ROW.as_secs_f64();
-                self.uplink.carrier.spread((pieces as usize).max(1));
-            }
-            self.uplink.carrier.waited(now.at, waited, carries, full);
+            self.learn_from(now.at, &ready);
         }
         self.answer(ready.conn, ready.sequence)
     }
 
-    /// Takes promises back that wait too long for their connection.
+    /// What it says of the uplink and of a connection how long a promise waited whose piece is here.
+    fn learn_from(&mut self, now: Instant, ready: &Ready) {
+        // A connection that is slow itself says nothing of the uplink, but carries too much.
+        let free = self.peers.get(&ready.conn).map(|peer| peer.free_since);
+        let could = free.map_or(ready.since, |free| free.max(ready.since));
+        if could.since(ready.since) >= IN_A_ROW {
+            self.uplink.carrier.too_much_for(now, ready.conn);
+        }
+        let carries = self.copies_carried();
+        if let Some(copies) = carries {
+            let pieces = copies * self.pace.per_second() * self.in_a_row().as_secs_f64();
+            self.uplink.carrier.spread((pieces as usize).max(1));
+        }
+        let waited = now.since(could);
+        self.uplink.carrier.waited(now, waited, carries);
+    }
+
+    /// A piece is promised to as many as it can be given to one after the other in this time: before
+    /// the next of its class comes, where there is time for that.
+    fn in_a_row(&self) -> Duration {
+        let class = Duration::from_secs_f64(CLASSES as f64 / self.pace.per_second());
+        let waits = self.viewer.as_ref().map(super::Viewer::waits);
+        class.min(waits.unwrap_or_default() / A_HOP).max(IN_A_ROW)
+    }
+
+    /// How many copies of the stream a viewer's uplink carries, once it was full.
+    pub(super) fn copies_carried(&self) -> Option<f64> {
+        let rate = self
+            .uplink
+            .throughput
+            .rate
+            .filter(|_| self.viewer.is_some())?;
+        Some(rate / self.pace.bytes_per_second())
+    }
+
+    /// Turns away who waits too long: a promise for its connection, others for their turn.
     fn drop_stale(&mut self, now: Instant) {
-        let stale = |ready: &&Ready| ready.promised && now.since(ready.since) >= STALE;
-        let stale: Vec<_> = self.uplink.ready.iter().filter(stale).collect();
-        let stale: Vec<_> = stale
+        let ready = &self.uplink.ready;
+        let first = ready.front().map(|first| first.conn);
+        let alone = ready.iter().all(|ready| Some(ready.conn) == first);
+        let starves = self.viewer.is_some() && !alone;
+        let is_stale = |ready: &&Ready| {
+            let waited = now.since(ready.since);
+            if ready.promised {
+                waited >= STALE
+            } else {
+                starves && waited >= STARVED
+            }
+        };
+        let stale: Vec<_> = ready
             .iter()
-            .map(|ready| (ready.conn, ready.sequence))
+            .filter(is_stale)
+            .map(|ready| (ready.conn, ready.sequence, ready.promised))
             .collect();
-        for (conn, sequence) in stale {
-            self.uplink.carrier.too_much_for(now, conn);
+        for (conn, sequence, promised) in stale {
+            if promised {
+                self.uplink.carrier.too_much_for(now, conn);
+            }
             self.needs_no_answer(now, conn, sequence);
         }
     }

@@ -29,8 +29,12 @@ const LOST: Duration = Duration::from_secs(2);
 
 /// Who says that it can give more copies than this gains nothing more by it.
 const MOST_CLAIMED: f64 = 3.0;
+/// A viewer is judged by so many pieces: the first ones that it gets wait for others to find it.
+const TRIED: u32 = 32;
+/// What the word of a viewer counts that was not tried yet: who proved itself stays.
+const UNTRIED: f64 = 0.6;
 /// The power of how much slower than usual a viewer's pieces spread by which its word counts less.
-const STRICT: i32 = 4;
+const STRICT: i32 = 3;
 
 /// One piece on its way.
 #[derive(Debug)]
@@ -46,8 +50,15 @@ struct Followed {
 #[derive(Debug, Default)]
 pub(super) struct Spread {
     followed: BTreeMap<Sequence, Followed>,
-    /// How long pieces take that this viewer got, usually.
-    takes: BTreeMap<ConnId, Duration>,
+    /// What became of the pieces that a viewer got.
+    takes: BTreeMap<ConnId, Taken>,
+}
+
+/// How long the pieces take that a viewer got, usually, and over how many.
+#[derive(Debug, Clone, Copy)]
+struct Taken {
+    usual: Duration,
+    pieces: u32,
 }
 
 impl Spread {
@@ -94,8 +105,12 @@ impl Spread {
 
     fn learn(&mut self, piece: &Followed, took: Duration) {
         for &conn in &piece.given {
-            let usual = self.takes.entry(conn).or_insert(took);
-            *usual = (*usual * 15 + took) / 16;
+            let taken = self.takes.entry(conn).or_insert(Taken {
+                usual: took,
+                pieces: 0,
+            });
+            taken.usual = (taken.usual * 15 + took) / 16;
+            taken.pieces = taken.pieces.saturating_add(1);
         }
     }
 
@@ -103,12 +118,13 @@ impl Spread {
     /// as long as the pieces that it gets spread no slower than others.
     pub(super) fn credit(&self, conn: ConnId, claimed: Option<f64>) -> f64 {
         let claimed = claimed.unwrap_or(1.0).clamp(0.1, MOST_CLAIMED);
-        let Some(took) = self.takes.get(&conn) else {
-            return claimed;
+        let taken = self.takes.get(&conn);
+        let Some(taken) = taken.filter(|taken| taken.pieces >= TRIED) else {
+            return claimed * UNTRIED;
         };
-        let all: Duration = self.takes.values().sum();
+        let all: Duration = self.takes.values().map(|taken| taken.usual).sum();
         let usual = all.as_secs_f64() / self.takes.len().max(1) as f64;
-        let slower = (took.as_secs_f64() / usual.max(0.01)).max(1.0);
+        let slower = (taken.usual.as_secs_f64() / usual.max(0.01)).max(1.0);
         claimed / slower.powi(STRICT)
     }
 
@@ -145,5 +161,19 @@ mod tests {
             spread.credit(giver, Some(1.0)) > untried && untried > spread.credit(taker, Some(3.0))
         );
         assert!(spread.followed.len() <= FOLLOWED);
+    }
+
+    #[test]
+    fn who_was_given_little_is_not_judged_by_it_yet() {
+        let mut spread = Spread::default();
+        let (proved, new) = (ConnId(1), ConnId(2));
+        for piece in 0..200u64 {
+            spread.published(at(piece * 50), piece, 2);
+            spread.gave(if piece < 190 { proved } else { new }, piece);
+            let slow = if piece < 190 { 10 } else { 45 };
+            spread.showed(at(piece * 50 + slow), ConnId(3), piece);
+        }
+        assert_eq!(spread.credit(new, Some(2.0)), 2.0 * UNTRIED);
+        assert_eq!(spread.credit(proved, Some(2.0)), 2.0);
     }
 }

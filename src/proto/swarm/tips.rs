@@ -84,8 +84,7 @@ impl Swarm {
 
     /// What the uplink has left (bytes per second).
     fn free_upload(&self) -> u64 {
-        let bytes = self.pace.per_second() * self.piece_bytes();
-        (self.uplink.carrier.free_copies() * bytes) as u64
+        (self.uplink.carrier.free_copies() * self.pace.bytes_per_second()) as u64
     }
 
     fn lag_millis(&self) -> u64 {
@@ -176,7 +175,8 @@ impl Swarm {
         if header.flags.contains(Flags::START) {
             self.pace.reset();
         }
-        self.pace.observe(header.sequence, header.time);
+        self.pace
+            .observe(header.sequence, header.time, header.piece_len());
         self.plan = true;
         self.tip = Some(Tip {
             proof,
@@ -230,8 +230,8 @@ impl Swarm {
 
     /// Tells a peer what changed, when it is time.
     pub(super) fn tell_live(&mut self, now: Now, conn: ConnId) {
-        let hops = self.class_hops();
-        let moved = self.peers.get(&conn).is_some_and(|p| p.told_hops != hops);
+        let news = (self.class_hops(), self.uplink.is_measured());
+        let moved = self.peers.get(&conn).is_some_and(|p| p.told_news != news);
         let interval = match self.config.role {
             _ if moved => TELL_AT_MOST,
             Role::Source => TELL_EVERY_SOURCE,
@@ -259,7 +259,7 @@ impl Swarm {
         let payload = self.live(now).encode();
         let tip = self.tip_sequence();
         let version = self.live_version;
-        let hops = self.class_hops();
+        let news = (self.class_hops(), self.uplink.is_measured());
         let Some(peer) = self.peers.get_mut(&conn) else {
             return;
         };
@@ -272,14 +272,14 @@ impl Swarm {
         };
         peer.told_tip = tip;
         peer.told_version = version;
-        peer.told_hops = hops;
+        peer.told_news = news;
         peer.told_at = now.at;
         self.extend(now.at, conn, id, payload);
     }
 
     /// HAVE for a piece that is new here, to everybody who lacks it.
     pub(super) fn tell_have(&mut self, now: Now, sequence: Sequence) {
-        if !self.config.upload_enabled {
+        if !self.config.upload_enabled || !self.serves(sequence) {
             return;
         }
         for conn in self.ready_ids() {

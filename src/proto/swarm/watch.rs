@@ -110,6 +110,10 @@ impl Viewer {
         self.playout.releases(time)
     }
 
+    pub(super) const fn is_source_away(&self) -> bool {
+        self.away
+    }
+
     pub(super) const fn is_playing(&self) -> bool {
         self.playout.last().is_some()
     }
@@ -309,7 +313,14 @@ impl Swarm {
                 }
             };
             match viewer.playout.step(now, &self.store, lost) {
-                Step::Wait(until) => return until,
+                Step::Wait(until) => {
+                    // Another entry than the one that was looked for first.
+                    let next = viewer.next().unwrap_or(0);
+                    if self.wanted.first().is_some_and(|first| first < next) {
+                        self.stop_wanting_below(now.at, next);
+                    }
+                    return until;
+                }
                 Step::Skip { pieces, bytes } => {
                     viewer.skipped += pieces;
                     let next = viewer.next().unwrap_or(0);

@@ -239,3 +239,39 @@ fn what_a_start_leapt_over_is_not_fetched_any_more() {
     let cancel = Message::Cancel(script.block(claimed.sequence()));
     assert!(script.take_sent(conn).contains(&cancel));
 }
+
+/// A viewer that holds an entry and what follows the piece after it, which is missing: a peer shows
+/// that piece and does not give it.
+fn holed() -> (Script, ConnId, Piece) {
+    let mut script = Script::viewer();
+    let entry = script.seal(300, Flags::RANDOM_ACCESS);
+    let conn = script.meet_holder(1, &entry);
+    script.pass(Duration::from_millis(400));
+    script.answer(conn, &entry);
+    let missing = script.seal(300, Flags::NONE);
+    let have = script.have(&missing);
+    script.say(conn, have);
+    assert!(script.was_asked(conn, &missing));
+    script.pass(Duration::from_millis(50));
+    let after = script.seal(300, Flags::NONE);
+    script.give(conn, &after);
+    (script, conn, missing)
+}
+
+#[test]
+fn a_viewer_begins_when_it_holds_what_follows_the_entry() {
+    let (mut script, conn, missing) = holed();
+    script.pass(Duration::from_millis(1400));
+    assert!(script.delivered().is_empty(), "it would begin with a hole");
+    script.answer(conn, &missing);
+    assert_eq!(script.delivered().len(), 3);
+    assert_eq!(script.swarm.stats(script.now).pieces_skipped, 0);
+}
+
+#[test]
+fn a_viewer_does_not_wait_for_what_follows_the_entry_for_ever() {
+    let (mut script, ..) = holed();
+    script.pass(Duration::from_millis(4000));
+    assert_eq!(script.delivered().len(), 2);
+    assert_eq!(script.swarm.stats(script.now).pieces_skipped, 1);
+}

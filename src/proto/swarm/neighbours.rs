@@ -1,0 +1,223 @@
+// Copyright (C) 2026 The livetorrent authors
+//
+// This Source Code Form is subject to the terms of the Mozilla Public License, v2.0.
+// If a copy of the MPL was not distributed with this file, You can obtain one at
+// <https://mozilla.org/MPL/2.0/>.
+//
+// SPDX-License-Identifier: MPL-2.0
+
+//! Whom to know: whom to call, whom to take in, whom to let go, and of whom to tell (PROTOCOL §4,
+//! BEP 11).
+
+use std::{net::SocketAddr, time::Duration};
+
+use super::{
+    super::{
+        address::Scope,
+        address_book::{LONGEST_RETRY, Trust},
+        peer::Peer,
+        time::{Instant, Now},
+        timer::Timer,
+        wire::{Extension, Pex, PexPeer},
+    },
+    ConnId, Output, Role, Swarm, canonical,
+    links::Farewell,
+};
+
+/// Dials under way at once.
+const MAX_DIALS: usize = 12;
+/// Viewers stop dialling at so many peers; the rest of `max-peers` is for those who call.
+const ENOUGH_PEERS: usize = 12;
+/// Viewers take in nobody else at so many peers, unless one of them is of no use.
+const PLENTY: usize = 18;
+/// How many more for each copy of the stream that the uplink carries: who gives much is to be known
+/// by many.
+const FOR_A_COPY: f64 = 10.0;
+/// No uplink makes it more than for so many copies.
+const MOST_COPIES: f64 = 4.0;
+/// Who has fewer peers tries those that the user or the `.tstream` names at least so often,
+pub(super) const LONELY: usize = 3;
+const RETRY_LONELY: Duration = Duration::from_secs(4);
+/// and who has peers while the source is away so often: there may be thousands of them.
+const RETRY_AWAY: Duration = Duration::from_secs(10);
+/// A full peer keeps every connection for so long.
+const SETTLING: Duration = Duration::from_secs(30);
+/// How often a neighbour of no use makes way for another.
+const SWAP_EVERY: Duration = Duration::from_secs(5);
+/// Most addresses in one exchange.
+const MAX_PEX: usize = 50;
+
+impl Swarm {
+    /// Dials while more peers are wanted.
+    pub(super) fn dial(&mut self, now: Now) {
+        while let Some(trust) = self.whom_to_dial() {
+            let Some(address) = self.book.take_due(now.at, trust) else {
+                break;
+            };
+            if self.is_connected_to(address) || self.book.refuses_address(now.at, address) {
+                self.call_ended(now.at, address);
+                continue;
+            }
+            self.dialing.insert(address);
+            self.out.push_back(Output::Dial { address });
+        }
+        let trust = self.whom_to_dial();
+        self.timers.set(
+            Timer::Dial,
+            trust.and_then(|trust| self.book.next_due(trust)),
+        );
+    }
+
+    /// A dial or a connection of ours came to an end.
+    pub(super) fn call_ended(&mut self, now: Instant, address: SocketAddr) {
+        let viewer = self.viewer.as_ref();
+        let longest_named = if self.ready().count() < LONELY {
+            RETRY_LONELY
+        } else if viewer.is_some_and(super::Viewer::is_source_away) {
+            RETRY_AWAY
+        } else {
+            LONGEST_RETRY
+        };
+        self.book.ended(now, address, longest_named, &mut self.rng);
+    }
+
+    /// Which addresses are to be dialled now, if any. Callers, however many, must not keep us from
+    /// those that the user or the `.tstream` names.
+    fn whom_to_dial(&self) -> Option<Trust> {
+        let dialing = self.dialing.len();
+        if dialing >= MAX_DIALS {
+            return None;
+        }
+        if self.peers.len() + dialing < self.config.max_peers.min(ENOUGH_PEERS) {
+            return Some(Trust::Heard);
+        }
+        let dialled = self.peers.values().filter(|peer| !peer.inbound).count();
+        (dialled + dialing < self.config.max_peers).then_some(Trust::Named)
+    }
+
+    fn is_connected_to(&self, address: SocketAddr) -> bool {
+        self.peers
+            .values()
+            .any(|peer| peer.listening == Some(address) && !peer.turned_away)
+    }
+
+    pub(super) fn dial_failed(&mut self, now: Now, address: SocketAddr) {
+        let address = canonical(address);
+        if self.dialing.remove(&address) {
+            self.call_ended(now.at, address);
+        }
+        self.dial(now);
+    }
+
+    /// At how many peers a caller is sent on to others. A viewer that took in everybody would spend
+    /// its uplink on saying what it has, and the newcomers would not meet each other.
+    pub(super) fn most_callers(&self) -> usize {
+        match self.config.role {
+            Role::Source => self.config.max_peers,
+            Role::Viewer { .. } => {
+                let copies = self.copies_carried().unwrap_or(1.0).min(MOST_COPIES);
+                let plenty = PLENTY + (copies * FOR_A_COPY) as usize;
+                self.config.max_peers.min(plenty)
+            }
+        }
+    }
+
+    /// Ends the connection of least use, so that idle callers keep nobody out; `false` when all are
+    /// young or of use. Who gets or gives pieces stays: a crowd of newcomers must not drive it out.
+    pub(super) fn make_room(&mut self, now: Now) -> bool {
+        let least = self.least_useful(now.at);
+        if let Some(conn) = least {
+            self.farewell(now, conn, Farewell::rule("room for a newcomer"));
+        }
+        least.is_some()
+    }
+
+    /// The neighbour that is of least use, if any is of none.
+    fn least_useful(&self, now: Instant) -> Option<ConnId> {
+        let few = self.few();
+        let idle = |conn: ConnId, peer: &Peer| {
+            !peer.turned_away
+                && now.since(peer.since) >= SETTLING
+                && peer.is_unused(now, few)
+                && (peer.choked_by_us || self.viewer.is_some())
+                && !self.uplink.carrier.carries_any(conn)
+                && !self.is_auxiliary(peer)
+                && !self.book.is_named(peer.listening.unwrap_or(peer.address))
+        };
+        self.peers
+            .iter()
+            .filter(|&(&conn, peer)| idle(conn, peer))
+            .min_by_key(|(conn, peer)| (peer.live.cap, peer.since, **conn))
+            .map(|(&conn, _)| conn)
+    }
+
+    /// Lets go of a neighbour that is of no use, for one that may be: the search for better
+    /// neighbours never ends, and whoever is let go has room for those who have none.
+    pub(super) fn look_for_better(&mut self, now: Now) {
+        if self.viewer.is_none() || now.at.since(self.swapped_at) < SWAP_EVERY {
+            return;
+        }
+        self.swapped_at = now.at;
+        if self.peers.len() < self.config.max_peers.min(ENOUGH_PEERS) {
+            return;
+        }
+        if let Some(conn) = self.least_useful(now.at) {
+            self.farewell(now, conn, Farewell::rule("of no use to each other"));
+        }
+    }
+
+    pub(super) fn take_pex(&mut self, now: Now, conn: ConnId, pex: &Pex) {
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return;
+        };
+        if self.config.role == Role::Source {
+            // A source dials only whom its user names.
+            return;
+        }
+        let near = Scope::of(peer.address.ip());
+        for peer_told in &pex.added {
+            let address = canonical(peer_told.address);
+            if Scope::of(address.ip()).is_shown_to(near) && peer.pex_quota.take(now.at) {
+                self.book.add(now.at, address, Trust::Heard, &mut self.rng);
+            }
+        }
+        self.dial(now);
+    }
+
+    /// Tells a peer of addresses that we have reached (BEP 11).
+    pub(super) fn send_pex(&mut self, now: Instant, conn: ConnId) {
+        let Some(peer) = self.peers.get(&conn) else {
+            return;
+        };
+        let Some(id) = peer
+            .extensions
+            .as_ref()
+            .and_then(|ids| ids.id(Extension::Pex))
+        else {
+            return;
+        };
+        let near = Scope::of(peer.address.ip());
+        let reached = |(c, p): &(ConnId, &Peer)| {
+            *c != conn && !p.inbound && Scope::of(p.address.ip()).is_shown_to(near)
+        };
+        let current: Vec<_> = self
+            .ready()
+            .filter(reached)
+            .map(|(_, p)| p.address)
+            .collect();
+        let new = |address: &&SocketAddr| !peer.pex_told.contains(*address);
+        let added: Vec<_> = current.iter().filter(new).take(MAX_PEX).copied().collect();
+        let gone = |address: &&SocketAddr| !current.contains(address);
+        let told = peer.pex_told.iter();
+        let dropped: Vec<_> = told.filter(gone).take(MAX_PEX).copied().collect();
+        if added.is_empty() && dropped.is_empty() && !peer.turned_away {
+            return;
+        }
+        if let Some(peer) = self.peers.get_mut(&conn) {
+            peer.pex_told.extend(&added);
+            peer.pex_told.retain(|address| !dropped.contains(address));
+        }
+        let added = added.into_iter().map(PexPeer::reachable).collect();
+        self.extend(now, conn, id, Pex { added, dropped }.encode());
+    }
+}

@@ -1,0 +1,228 @@
+// Copyright (C) 2026 The livetorrent authors
+//
+// This Source Code Form is subject to the terms of the Mozilla Public License, v2.0.
+// If a copy of the MPL was not distributed with this file, You can obtain one at
+// <https://mozilla.org/MPL/2.0/>.
+//
+// SPDX-License-Identifier: MPL-2.0
+
+//! What is promised to whom (PROTOCOL §6, giving).
+
+use std::time::Duration;
+
+use super::{
+    super::{
+        hops::CLASSES,
+        lap::Sequence,
+        time::{Instant, Now},
+    },
+    ConnId, Peer, Swarm,
+    links::Farewell,
+};
+
+/// How long a promise is kept after its piece was due.
+const PROMISE: Duration = Duration::from_secs(2);
+/// What a hop more counts against the other reasons to give one class to one neighbour rather than
+/// another to another.
+const HOP_COST: u32 = 8;
+/// What it counts that a neighbour gives little: those who give much belong near the source.
+const LITTLE: u32 = 4;
+/// Who can give fewer copies than this gives little.
+const MUCH: f64 = 2.0;
+/// What it counts that a neighbour is as near the source in another class, and gives that.
+const ELSEWHERE: u32 = 4;
+/// What it counts that its word was not tried of late.
+const UNTRIED: u32 = 10;
+/// Who gives nothing has what is left.
+const NOTHING: u32 = 10_000;
+/// An uplink that needs more than this part of what a missing piece is waited for to send one gives
+/// none: it would come too late, and what its owner has to say waits behind it.
+const A_PIECE: u32 = 10;
+/// A viewer that showed a piece so lately gives to others too.
+const RELAYS: Duration = Duration::from_secs(3);
+/// What a source keeps of its budget for pieces that went astray.
+const FOR_STRAYS: f64 = 1.0 / CLASSES as f64;
+
+/// What it costs the swarm to give a class to this peer rather than to another, beyond the hops:
+/// `ours` is how far from the source we are in it.
+fn cost_of(peer: &Peer, now: Instant, class: usize, ours: u32, stream: f64) -> u32 {
+    let gives = peer.gives(now).map_or(0.0, |bytes| bytes / stream);
+    let others = (0..CLASSES).filter(|&other| other != class);
+    let nearest = others.map(|other| peer.live.hops_at(other as u64)).min();
+    let elsewhere = nearest.is_some_and(|hops| u32::from(hops) <= ours + 1);
+    if gives <= 0.0 {
+        NOTHING
+    } else {
+        let untried = !peer.gave_of_late(now);
+        u32::from(gives < MUCH) * LITTLE
+            + u32::from(elsewhere) * ELSEWHERE
+            + u32::from(untried) * UNTRIED
+    }
+}
+
+impl Swarm {
+    /// Whether the uplink has room for one more promise.
+    pub(super) fn carries(&mut self, now: Instant, conn: ConnId, sequence: Sequence) -> bool {
+        let auxiliary = self
+            .peers
+            .get(&conn)
+            .is_some_and(|peer| self.is_auxiliary(peer));
+        // Who has nobody else to turn to gets more than its share, and a relay always does.
+        let most = if auxiliary {
+            usize::MAX
+        } else if self.viewer.is_none() && !self.others_relay(conn) {
+            self.most_copies().ceil() as usize
+        } else {
+            0
+        };
+        if self.uplink.carrier.takes_up_to(conn, sequence, most) {
+            return true;
+        }
+        let stream = self.pace.bytes_per_second();
+        let (peers, hops) = (&self.peers, &self.hops);
+        let cost = |conn: ConnId, class: usize| {
+            let ours = u32::from(hops.in_class(class));
+            let theirs = peers.get(&conn);
+            HOP_COST * ours + theirs.map_or(0, |peer| cost_of(peer, now, class, ours, stream))
+        };
+        self.uplink.carrier.takes(now, conn, sequence, cost)
+    }
+
+    /// Whether the uplink is so slow that what it gives comes too late.
+    pub(super) fn is_too_slow_to_give(&self) -> bool {
+        let most = self.viewer.as_ref().map(|viewer| viewer.waits() / A_PIECE);
+        let most = most.unwrap_or(Duration::MAX);
+        self.uplink
+            .time_for(self.pace.piece_bytes())
+            .is_some_and(|time| time > most)
+    }
+
+    /// Most copies that a source may promise.
+    fn most_copies(&self) -> f64 {
+        let budget = self.config.upload_budget;
+        if budget > 0.0 {
+            (budget - FOR_STRAYS).max(budget.min(1.0))
+        } else {
+            self.config.max_uploads as f64
+        }
+    }
+
+    /// Whether a piece that is not held will be, as far as we know, and this peer may wait for it.
+    pub(super) fn promises(&self, conn: ConnId, sequence: Sequence) -> bool {
+        let Some(tip) = self.tip_sequence() else {
+            return false;
+        };
+        if sequence > tip.saturating_add(self.ahead())
+            || self.start.is_some_and(|start| sequence < start)
+            || self.end.is_some_and(|end| sequence > end)
+        {
+            return false;
+        }
+        let Some(viewer) = &self.viewer else {
+            // A source holds everything it will ever hold up to its tip.
+            return sequence > tip;
+        };
+        if viewer.next().is_none_or(|next| sequence < next) {
+            return false;
+        }
+        !self.asked_by_us_first(conn, sequence)
+    }
+
+    /// We asked this very peer for the piece and have the higher peer id: one of the two gives way,
+    /// so that promises form no rings.
+    fn asked_by_us_first(&self, conn: ConnId, sequence: Sequence) -> bool {
+        self.peers.get(&conn).is_some_and(|peer| {
+            let ours = peer
+                .requests
+                .iter()
+                .any(|r| r.sequence == sequence && !r.cancelled);
+            ours && peer.id.is_some_and(|id| self.config.peer_id > id)
+        })
+    }
+
+    /// Those who waited for a piece that is held now can be answered, those who give most first.
+    pub(super) fn serve_promises(&mut self, now: Now, sequence: Sequence) {
+        let mut waiting: Vec<_> = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| peer.pending.iter().any(|p| p.sequence == sequence))
+            .map(|(&conn, peer)| (peer.credit, conn))
+            .collect();
+        if waiting.is_empty() {
+            return;
+        }
+        waiting.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+        for (_, conn) in waiting {
+            self.uplink.push(now.at, conn, sequence, true);
+        }
+        self.pump(now);
+    }
+
+    /// Rejects what was promised to a peer and will not come.
+    pub(super) fn break_promises(&mut self, now: Now, conn: ConnId) -> Result<(), Farewell> {
+        let Some(tip) = self.tip_sequence() else {
+            return Ok(());
+        };
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return Ok(());
+        };
+        // The clock of a promise runs from when it came or the tip reached its piece.
+        for pending in peer.pending.iter_mut().filter(|p| p.sequence > tip) {
+            pending.since = now.at;
+        }
+        let Some(peer) = self.peers.get(&conn) else {
+            return Ok(());
+        };
+        let broken: Vec<_> = peer
+            .pending
+            .iter()
+            .filter(|pending| !self.store.contains(pending.sequence))
+            .filter(|pending| {
+                now.at.since(pending.since) >= PROMISE || !self.promises(conn, pending.sequence)
+            })
+            .map(|pending| pending.index)
+            .collect();
+        for index in broken {
+            if let Some(peer) = self.peers.get_mut(&conn) {
+                peer.pending.retain(|pending| pending.index != index);
+            }
+            self.reject(now.at, conn, self.whole_at(index))?;
+        }
+        Ok(())
+    }
+
+    /// What a source may spend, from the number of those who could give to each other.
+    pub(super) fn allow_copies(&mut self, now: Now) {
+        if self.viewer.is_some() {
+            return;
+        }
+        let watching = self.ready().filter(|(_, p)| p.interested_in_us).count();
+        let budget = self.config.upload_budget;
+        self.uplink
+            .set_budget(now.at, budget * self.pace.bytes_per_second());
+        let neighbours = watching.min(self.config.max_uploads).max(1);
+        // Among many each is the root of one class and spends its uplink on that.
+        let roots = neighbours.max(CLASSES) as f64 / CLASSES as f64;
+        let most = if watching > self.config.max_uploads {
+            roots
+        } else {
+            watching as f64
+        };
+        let copies = most.min(self.most_copies()).max(1.0);
+        self.uplink.carrier.allow(copies, neighbours);
+    }
+
+    /// Whether any other viewer shows what it gets.
+    pub(super) fn others_relay(&self, conn: ConnId) -> bool {
+        let shown = self.tip.as_ref().map(|tip| tip.moved);
+        self.ready().any(|(other, peer)| {
+            other != conn && shown.is_some_and(|moved| moved.since(peer.showed_at) < RELAYS)
+        })
+    }
+
+    /// A relay that the user of this source named.
+    pub(super) fn is_auxiliary(&self, peer: &Peer) -> bool {
+        let listening = peer.listening.as_ref();
+        listening.is_some_and(|address| self.auxiliaries.contains(address))
+    }
+}
