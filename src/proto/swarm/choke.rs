@@ -45,6 +45,7 @@ impl Swarm {
         for conn in self.ready_ids() {
             self.set_choke(now.at, conn, !chosen.contains(&conn));
         }
+        self.allow_copies(now);
     }
 
     /// Everybody who is interested.

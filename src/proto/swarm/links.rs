@@ -448,7 +448,6 @@ impl Swarm {
             self.recent.pop_front();
         }
         self.retire();
-        self.allow_copies(now);
         self.look_for_better(now);
         if let Some(tip) = self.tip_sequence() {
             self.uplink.carrier.expire(tip);

@@ -196,20 +196,32 @@ impl Swarm {
         if self.viewer.is_some() {
             return;
         }
-        let watching = self.ready().filter(|(_, p)| p.interested_in_us).count();
+        let watching = self.watching();
         let budget = self.config.upload_budget;
         self.uplink
             .set_budget(now.at, budget * self.pace.bytes_per_second());
         let neighbours = watching.min(self.config.max_uploads).max(1);
-        // Among many each is the root of one class and spends its uplink on that.
-        let roots = neighbours.max(CLASSES) as f64 / CLASSES as f64;
-        let most = if watching > self.config.max_uploads {
-            roots
-        } else {
+        let copies = if watching > self.config.max_uploads {
+            // Among many each is the root of one class and spends its uplink on that.
+            let roots = neighbours.max(CLASSES) as f64 / CLASSES as f64;
+            roots.min(self.most_copies())
+        } else if self.has_one_for_each() {
             watching as f64
+        } else {
+            self.most_copies().min(watching as f64)
         };
-        let copies = most.min(self.most_copies()).max(1.0);
-        self.uplink.carrier.allow(copies, neighbours);
+        self.uplink.carrier.allow(copies.max(1.0), neighbours);
+    }
+
+    /// Neighbours who want what we have.
+    fn watching(&self) -> usize {
+        self.ready().filter(|(_, p)| p.interested_in_us).count()
+    }
+
+    /// Whether the budget of a source is enough for a copy for each neighbour; nothing goes astray
+    /// then.
+    pub(super) fn has_one_for_each(&self) -> bool {
+        self.watching() as f64 <= self.config.upload_budget
     }
 
     /// Whether any other viewer shows what it gets.

@@ -126,13 +126,12 @@ impl Swarm {
         if self.peers.get(&conn).is_some_and(auxiliary) {
             return false;
         }
-        let given = self.copies.get(&sequence).copied().unwrap_or(0) as usize;
-        let waiting = self.uplink.waiting(sequence);
-        let promised = self.uplink.carrier.promised(sequence);
-        let enough = self.uplink.carrier.copies().ceil() as usize;
+        let copies = self.copies.get(&sequence).copied().unwrap_or(0) as usize;
+        let copies = copies + self.uplink.waiting(sequence);
         let published = self.recent.iter().find(|(_, s)| *s == sequence);
         let young = published.is_some_and(|&(at, _)| now.since(at) < TWO_ROUND_TRIPS);
-        self.uplink.is_budget_spent(now) || young && (given + waiting).max(promised) >= enough
+        let spent = self.uplink.is_budget_spent(now) && !self.has_one_for_each();
+        spent || young && copies as f64 >= self.uplink.carrier.copies().ceil()
     }
 
     /// Whether this peer is to get what its request means.
