@@ -42,7 +42,7 @@ const GROW_AFTER: Duration = Duration::from_secs(2);
 /// waits meanwhile.
 const FLATTEN_EVERY: Duration = Duration::from_millis(100);
 /// A class of which so many sequences went by without a request is free again.
-const MISSED: u64 = 4 * CLASSES as u64;
+const MISSED: u64 = CLASSES as u64;
 
 /// One class of sequences for one neighbour.
 type Place = (ConnId, usize);
@@ -100,12 +100,17 @@ impl Carrier {
             *last = sequence.max(*last);
             return true;
         }
-        if self.classes_of(conn).count() >= self.most_for(conn) {
+        let carried = self.classes_of(conn).count();
+        if carried >= self.slow.get(&conn).map_or(usize::MAX, |(most, _)| *most) {
             return false;
         }
         let free = self.places.len() < self.most() && self.has_room(place.1);
-        if !free && !self.flattens(now, place, cost) {
-            return false;
+        if !free {
+            // Who has its share makes no other place change hands.
+            let share = self.share();
+            if carried >= share || !self.evens(place.1, share) && !self.flattens(now, place, cost) {
+                return false;
+            }
         }
         self.places.insert(place, sequence);
         true
@@ -127,10 +132,18 @@ impl Carrier {
         allowed.min(self.capacity as usize)
     }
 
-    fn most_for(&self, conn: ConnId) -> usize {
-        let slow = self.slow.get(&conn).map_or(usize::MAX, |(most, _)| *most);
-        let allowed = self.allowance.map_or(usize::MAX, |allowed| allowed.each);
-        slow.min(allowed)
+    /// Places for one neighbour while others want them.
+    fn share(&self) -> usize {
+        self.allowance.map_or(usize::MAX, |allowed| allowed.each)
+    }
+
+    /// Whether a neighbour that has more than its share makes room in this class.
+    fn evens(&mut self, class: usize, share: usize) -> bool {
+        let same_class = !self.has_room(class);
+        let beyond = |conn: ConnId| self.classes_of(conn).count() > share;
+        let mut places = self.places.keys().copied();
+        let place = places.find(|&(conn, c)| (!same_class || c == class) && beyond(conn));
+        place.is_some_and(|place| self.places.remove(&place).is_some())
     }
 
     /// Whether a class may have one more place. A source fills its classes evenly: one with fewer
@@ -242,10 +255,6 @@ impl Carrier {
         self.allowance = Some(Allowance { places, each });
         self.capacity = self.capacity.max(places as f64);
         self.shrink_to(places);
-        let conns: Vec<_> = self.places.keys().map(|(conn, _)| *conn).collect();
-        for conn in conns {
-            self.keep_for(conn, each);
-        }
     }
 
     /// Copies of the stream that could still be promised.
@@ -283,6 +292,11 @@ impl Carrier {
     pub fn forget(&mut self, conn: ConnId) {
         self.places.retain(|(c, _), _| *c != conn);
         self.slow.remove(&conn);
+    }
+
+    /// A neighbour took back what it asked for in this class.
+    pub fn free(&mut self, conn: ConnId, class: usize) {
+        self.places.remove(&(conn, class));
     }
 
     /// Frees places that nobody asks for any more.
@@ -384,7 +398,6 @@ mod tests {
         for conn in 0..2 {
             assert!(carrier.takes(at(0), ConnId(conn), classes, alike));
         }
-        assert!(!carrier.takes(at(0), ConnId(0), 1, alike), "one each");
         assert!(!carrier.takes(at(0), ConnId(2), classes, alike), "uneven");
         for class in 1..classes {
             assert!(carrier.takes(at(0), ConnId(10 + class), class, alike));
@@ -395,6 +408,34 @@ mod tests {
             "no more than allowed"
         );
         assert_eq!(carrier.promised(0), 2);
+    }
+
+    #[test]
+    fn who_has_more_than_its_share_makes_room_for_who_has_less() {
+        let mut carrier = Carrier::default();
+        carrier.allow(1.0, CLASSES);
+        for class in 0..CLASSES as u64 {
+            assert!(
+                carrier.takes(at(0), ConnId(1), class, alike),
+                "nobody else asks"
+            );
+        }
+        assert!(carrier.takes(at(0), ConnId(2), 0, alike));
+        assert_eq!(carrier.promised(0), 1);
+        assert_eq!(carrier.classes_of(ConnId(1)).count(), CLASSES - 1);
+        assert!(
+            !carrier.takes(at(0), ConnId(2), 1, alike),
+            "it has its share"
+        );
+    }
+
+    #[test]
+    fn what_a_neighbour_took_back_is_free_at_once() {
+        let mut carrier = Carrier::default();
+        assert!(carrier.takes(at(0), ConnId(1), 0, alike));
+        assert!(!carrier.takes(at(0), ConnId(2), 0, alike));
+        carrier.free(ConnId(1), 0);
+        assert!(carrier.takes(at(0), ConnId(2), 0, alike));
     }
 
     #[test]

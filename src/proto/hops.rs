@@ -14,7 +14,7 @@
 
 use std::collections::VecDeque;
 
-use super::lap::Sequence;
+use super::{lap::Sequence, time::Instant};
 
 /// Classes that we tell apart: sequence mod this. With three, the slots that a source has by default
 /// are two roots for each class, and none has to be the root of two.
@@ -26,8 +26,8 @@ pub const FAR: u8 = u8::MAX;
 
 /// Senders that `hops` is the median over.
 const SENDERS: usize = 16;
-/// The same in one class.
-const SENDERS_IN_CLASS: usize = 3;
+/// Milliseconds without a kept promise after which one hop more is good enough.
+const A_HOP_FARTHER: u128 = 250;
 
 /// The class of a sequence among [`CLASSES`].
 #[must_use]
@@ -68,20 +68,69 @@ impl ClassHops {
     }
 }
 
-/// Our own hops: 1 + the lower median over the senders of the last pieces.
-#[derive(Debug, Default)]
+/// Our own hops: 1 + the lower median over the senders of the last pieces. In a class: 1 + those of
+/// its parent, whoever else gave us pieces late. Who took itself for as near as those would find
+/// nobody nearer with room.
+#[derive(Debug)]
 pub(super) struct HopTable {
     all: VecDeque<u8>,
-    classes: [VecDeque<u8>; CLASSES],
+    classes: [ClassPlace; CLASSES],
+}
+
+/// Where we are in one class.
+#[derive(Debug, Clone, Copy)]
+struct ClassPlace {
+    /// By the last parent.
+    hops: u8,
+    /// Since when no promise was kept, after one was broken or refused.
+    orphaned: Option<Instant>,
+}
+
+impl Default for HopTable {
+    fn default() -> Self {
+        let place = ClassPlace {
+            hops: FAR,
+            orphaned: None,
+        };
+        Self {
+            all: VecDeque::new(),
+            classes: [place; CLASSES],
+        }
+    }
 }
 
 impl HopTable {
-    /// A piece came from a peer that says it is so far from the source: as a whole, and in the
-    /// class of this piece.
-    pub(super) fn received(&mut self, sequence: Sequence, sender: u8, sender_in_class: u8) {
-        push(&mut self.all, sender, SENDERS);
-        let class = &mut self.classes[class_of(sequence)];
-        push(class, sender_in_class, SENDERS_IN_CLASS);
+    /// A piece came from a peer that says it is so far from the source.
+    pub(super) fn received(&mut self, sender: u8) {
+        if self.all.len() >= SENDERS {
+            self.all.pop_front();
+        }
+        self.all.push_back(sender);
+    }
+
+    /// A peer so far from the source in a class was asked ahead: from then on it is our way. Who
+    /// waited for the first piece would keep everybody waiting who comes after.
+    pub(super) fn follows(&mut self, class: usize, parent: u8) {
+        self.classes[class].hops = parent.saturating_add(1);
+    }
+
+    /// A promise was kept.
+    pub(super) fn kept(&mut self, class: usize, parent: u8) {
+        self.follows(class, parent);
+        self.classes[class].orphaned = None;
+    }
+
+    /// A promise was refused or broken.
+    pub(super) fn orphaned(&mut self, now: Instant, class: usize) {
+        self.classes[class].orphaned.get_or_insert(now);
+    }
+
+    /// How far from the source those may be whom we ask in this class: not as far as we are, and
+    /// farther the longer nobody there has room.
+    pub(super) fn reach(&self, now: Instant, class: usize) -> u8 {
+        let ClassPlace { hops, orphaned } = self.classes[class];
+        let farther = orphaned.map_or(0, |since| now.since(since).as_millis() / A_HOP_FARTHER);
+        hops.saturating_add(u8::try_from(farther).unwrap_or(FAR))
     }
 
     /// As a whole; nothing before the first piece.
@@ -89,32 +138,16 @@ impl HopTable {
         beyond(&self.all)
     }
 
-    /// In the class of `sequence`.
-    pub(super) fn at(&self, sequence: Sequence) -> u8 {
-        self.in_class(class_of(sequence))
-    }
-
     /// In a class.
-    pub(super) fn in_class(&self, class: usize) -> u8 {
-        beyond(&self.classes[class]).unwrap_or(FAR)
+    pub(super) const fn in_class(&self, class: usize) -> u8 {
+        self.classes[class].hops
     }
 
     /// In every class.
     pub(super) fn class_hops(&self) -> Option<ClassHops> {
-        let hops: Vec<_> = self
-            .classes
-            .iter()
-            .map(|c| beyond(c).unwrap_or(FAR))
-            .collect();
+        let hops: Vec<_> = self.classes.iter().map(|class| class.hops).collect();
         ClassHops::from_bytes(&hops)
     }
-}
-
-fn push(senders: &mut VecDeque<u8>, hops: u8, most: usize) {
-    if senders.len() >= most {
-        senders.pop_front();
-    }
-    senders.push_back(hops);
 }
 
 /// 1 + the lower median.
@@ -133,11 +166,11 @@ mod tests {
     fn hops_are_one_more_than_the_lower_median_of_the_last_senders() {
         let mut table = HopTable::default();
         assert_eq!(table.hops(), None);
-        table.received(0, 3, 3);
-        table.received(1, 0, 0);
+        table.received(3);
+        table.received(0);
         assert_eq!(table.hops(), Some(1));
-        for sequence in 2..18 {
-            table.received(sequence, 5, 5);
+        for _ in 0..16 {
+            table.received(5);
         }
         assert_eq!(table.hops(), Some(6), "only the last 16 count");
     }
@@ -145,17 +178,33 @@ mod tests {
     #[test]
     fn a_peer_may_be_near_in_one_class_and_far_in_another() {
         let mut table = HopTable::default();
-        assert_eq!(table.at(0), FAR);
-        for lap in 0..4 {
-            table.received(lap * CLASSES as u64, 9, 0);
-            table.received(lap * CLASSES as u64 + 1, 9, 6);
-        }
+        assert_eq!(table.in_class(0), FAR);
+        table.kept(0, 0);
+        table.follows(1, 6);
         let announced = table.class_hops().unwrap();
         let lap = 200 * CLASSES as u64;
         assert_eq!(announced.at(lap), 1);
         assert_eq!(announced.at(lap + 1), 7);
         assert_eq!(announced.at(lap + 2), FAR);
         assert_eq!(announced.as_bytes().len(), CLASSES);
+    }
+
+    #[test]
+    fn who_lost_its_parent_looks_farther_the_longer_it_finds_none() {
+        let at = |millis: u64| Instant::from_micros(millis * 1000);
+        let mut table = HopTable::default();
+        table.kept(0, 1);
+        assert_eq!(table.reach(at(9000), 0), 2);
+        table.orphaned(at(1000), 0);
+        table.orphaned(at(1400), 0);
+        assert_eq!(table.reach(at(1000), 0), 2);
+        assert_eq!(table.reach(at(1500), 0), 4, "since the first refusal");
+        assert_eq!(table.in_class(0), 2, "and goes on saying where it was");
+        table.follows(0, 3);
+        table.kept(0, 3);
+        assert_eq!(table.reach(at(9000), 0), 4);
+        table.orphaned(at(9000), 0);
+        assert_eq!(table.reach(at(3_600_000), 0), FAR);
     }
 
     #[test]

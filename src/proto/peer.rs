@@ -66,6 +66,8 @@ const MAX_REST_DOUBLINGS: u32 = 2;
 const A_BROKEN_WORD: Duration = Duration::from_millis(60);
 /// The same for a peer that has not given a good piece yet.
 const A_STRANGER: Duration = Duration::from_millis(100);
+/// The same for one whose uplink has no room for one more promise, unless it promised us before.
+pub(super) const FULL: Duration = Duration::from_millis(200);
 /// The time for an answer before any came.
 const USUAL_ANSWER: Duration = Duration::from_millis(60);
 
@@ -147,6 +149,17 @@ impl ClassRecord {
     }
 }
 
+/// What neighbours go by when they look for somebody to ask ahead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct News {
+    /// Our hops.
+    pub(super) hops: Option<ClassHops>,
+    /// Our uplink was measured.
+    pub(super) measured: bool,
+    /// It has room for one more promise.
+    pub(super) room: bool,
+}
+
 /// A piece that this peer asked us for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pending {
@@ -217,8 +230,8 @@ pub(super) struct Peer {
     /// When our bitfield went.
     pub(super) greeted_at: Instant,
     pub(super) told_version: u64,
-    /// What it was told that others go by: our hops, and whether our uplink was measured.
-    pub(super) told_news: (Option<ClassHops>, bool),
+    /// What it was told that others go by.
+    pub(super) told_news: News,
     pub(super) told_at: Instant,
 
     pub(super) requests: Vec<Request>,
@@ -301,7 +314,7 @@ impl Peer {
             told_tip: None,
             greeted_at: now,
             told_version: 0,
-            told_news: (None, false),
+            told_news: News::default(),
             told_at: now,
             requests: Vec::new(),
             pipeline: FIRST_PIPELINE,
@@ -482,6 +495,11 @@ impl Peer {
             + self.answer_time.unwrap_or(USUAL_ANSWER)
             + A_BROKEN_WORD * u32::from(self.broken)
             + A_STRANGER * u32::from(self.answered_at.is_none())
+    }
+
+    /// Whether it says that its uplink has no room for one more promise.
+    pub(super) fn is_full(&self) -> bool {
+        self.live.up == Some(0)
     }
 
     /// After how long a promise is overdue (PROTOCOL §6).

@@ -242,9 +242,9 @@ impl Playout {
             let pieces = store.range_from(next);
             pieces.filter(|piece| piece.flags().contains(Flags::RANDOM_ACCESS))
         };
-        // The newest that is due; else the first that will be.
+        // The newest that is due; else the first that will be and that is not full of holes.
         let due = entries().take_while(is_due).last();
-        let found = due.or_else(|| entries().next());
+        let found = due.or_else(|| first_whole(store, entries()));
         let piece = match found {
             Some(piece) => piece,
             None if self.anywhere || searched_enough(store, next) => {
@@ -256,7 +256,12 @@ impl Playout {
             None => return Step::Wait(None),
         };
         match self.release(piece.time()) {
-            Some(due) if due > now.at && !store.is_over_limit() => Step::Wait(Some(due)),
+            Some(due) if due > now.at && !store.is_over_limit() => {
+                if found.is_some() {
+                    self.next = Some(piece.sequence());
+                }
+                Step::Wait(Some(due))
+            }
             _ => {
                 self.next = Some(piece.sequence());
                 let entered = *self.entered.get_or_insert(now.at);
@@ -330,6 +335,26 @@ impl Playout {
             bytes,
         }
     }
+}
+
+/// The first entry that at least half is held of up to the next one; else the last. In a swarm that
+/// has just begun what comes first comes to few, and who went on fetching it would be late with all
+/// that follows.
+fn first_whole<'a>(
+    store: &Store,
+    mut entries: impl Iterator<Item = &'a Piece>,
+) -> Option<&'a Piece> {
+    let mut first = entries.next()?;
+    for next in entries {
+        let (from, to) = (first.sequence(), next.sequence());
+        let held = store.range_from(from);
+        let held = held.take_while(|piece| piece.sequence() < to).count() as u64;
+        if held * 2 >= to - from {
+            break;
+        }
+        first = next;
+    }
+    Some(first)
 }
 
 /// Whether the held pieces from `next` on span the whole search.

@@ -16,9 +16,9 @@ use std::{collections::VecDeque, time::Duration};
 
 use super::{
     super::{
-        hops::class_of,
+        hops::{FAR, class_of},
         lap::Sequence,
-        peer::Peer,
+        peer::{FULL, Peer},
         time::{Instant, Now},
     },
     ConnId, Swarm,
@@ -92,20 +92,27 @@ impl Swarm {
                 continue;
             }
             if let Some(conn) = self.parent_for(now.at, sequence) {
-                self.parents[class_of(sequence)] = Some(conn);
+                self.follow(conn, class_of(sequence));
                 self.wanted.add_ahead(sequence);
                 self.request(now.at, conn, sequence);
             }
         }
     }
 
+    /// A peer becomes the parent of a class.
+    fn follow(&mut self, conn: ConnId, class: usize) {
+        self.parents[class] = Some(conn);
+        let before = self.hops.in_class(class);
+        if let Some(peer) = self.peers.get(&conn) {
+            self.hops.follows(class, peer.live.hops_at(class as u64));
+        }
+        self.news |= before == FAR;
+    }
+
     /// Who is expected to give `sequence` earliest.
     fn parent_for(&self, now: Instant, sequence: Sequence) -> Option<ConnId> {
         let class = class_of(sequence);
-        let ours = (
-            self.hops.hops().unwrap_or(super::super::hops::FAR),
-            self.hops.at(sequence),
-        );
+        let ours = (self.hops.hops().unwrap_or(FAR), self.hops.reach(now, class));
         let parent = self.parents[class];
         self.peers
             .iter()
@@ -115,6 +122,8 @@ impl Swarm {
                 let mut expected = peer.expected(class, hops);
                 if parent == Some(conn) {
                     expected = expected.saturating_sub(BETTER_BY.max(expected / 3));
+                } else if peer.is_full() {
+                    expected += FULL;
                 }
                 Some((expected, conn))
             })
@@ -141,6 +150,7 @@ impl Swarm {
         }
         if self.parents[class] == Some(conn) {
             self.parents[class] = None;
+            self.hops.orphaned(now, class);
         }
         self.plan = true;
     }

@@ -164,6 +164,8 @@ pub struct Swarm {
     ask: bool,
     /// Something changed that may let us ask ahead for more, or of others.
     plan: bool,
+    /// Something changed that neighbours wait to hear of.
+    news: bool,
     /// Somebody may be interested or gone, so slots may be given out.
     rechoke: bool,
 }
@@ -220,6 +222,7 @@ impl Swarm {
             events: VecDeque::new(),
             ask: false,
             plan: false,
+            news: false,
             rechoke: false,
             config,
         };
@@ -317,6 +320,10 @@ impl Swarm {
         }
         if std::mem::take(&mut self.plan) {
             self.ask_ahead(now);
+        }
+        if std::mem::take(&mut self.news) {
+            self.live_version += 1;
+            self.tell_all_live(now, tips::TELL_AT_MOST);
         }
     }
 

@@ -175,10 +175,11 @@ impl Swarm {
                 let waited = now.at.since(request.since());
                 let broken = request.ahead;
                 peer.was_late(waited);
+                self.send_cancel(now.at, conn, sequence);
                 if broken {
                     self.look_elsewhere(now.at, conn, sequence);
+                    self.leave(now.at, conn, class_of(sequence));
                 }
-                self.send_cancel(now.at, conn, sequence);
             }
             Some(recalled)
                 if now.at.since(recalled)
@@ -193,6 +194,25 @@ impl Swarm {
                 self.ask = true;
             }
             Some(_) => {}
+        }
+    }
+
+    /// Takes back what a peer promised in a class and has not shown: who is late with one piece has no
+    /// way to the next, and another may.
+    fn leave(&mut self, now: Instant, conn: ConnId, class: usize) {
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return;
+        };
+        let mut cancels = Vec::new();
+        for request in &mut peer.requests {
+            if request.waits() && request.recalled.is_none() && class_of(request.sequence) == class
+            {
+                request.recalled = Some(now);
+                cancels.push(request.sequence);
+            }
+        }
+        for sequence in cancels {
+            self.send_cancel(now, conn, sequence);
         }
     }
 
@@ -226,5 +246,6 @@ impl Swarm {
             }
         }
         self.ask = true;
+        self.plan = true;
     }
 }

@@ -66,7 +66,7 @@ impl Swarm {
                     self.unask(request.sequence);
                 }
                 self.ask = true;
-                self.judge(now, conn, request.sequence, bytes)
+                self.judge(now, conn, &request, bytes)
             }
         }
     }
@@ -76,9 +76,10 @@ impl Swarm {
         &mut self,
         now: Now,
         conn: ConnId,
-        sequence: Sequence,
+        request: &Request,
         bytes: Bytes,
     ) -> Result<(), Farewell> {
+        let sequence = request.sequence;
         if self.store.contains(sequence) {
             self.counters.duplicate += bytes.len() as u64;
             return Ok(());
@@ -91,7 +92,7 @@ impl Swarm {
             }
         };
         if piece.sequence() == sequence {
-            self.accept(now, conn, piece);
+            self.accept(now, conn, piece, request.ahead);
             return Ok(());
         }
         self.counters.rejected += 1;
@@ -123,14 +124,17 @@ impl Swarm {
         Ok(())
     }
 
-    fn accept(&mut self, now: Now, conn: ConnId, piece: Piece) {
+    fn accept(&mut self, now: Now, conn: ConnId, piece: Piece, ahead: bool) {
         let sequence = piece.sequence();
         self.wanted.remove(sequence);
         self.cancel_others(now.at, sequence);
         if let Some(peer) = self.peers.get_mut(&conn) {
             peer.have.insert(sequence);
-            let hops = (peer.live.hops_or_far(), peer.live.hops_at(sequence));
-            self.hops.received(sequence, hops.0, hops.1);
+            self.hops.received(peer.live.hops_or_far());
+            if ahead {
+                self.hops
+                    .kept(class_of(sequence), peer.live.hops_at(sequence));
+            }
         }
         if self.saw_piece(now, &piece) {
             self.reports.received(sequence, conn, piece.bytes().len());

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use super::{
     super::{
+        hops::class_of,
         lap::Sequence,
         peer::{Pending, REQQ},
         piece::{Flags, Piece},
@@ -215,7 +216,11 @@ impl Swarm {
         };
         let cancelled = |pending: &Pending| pending.index == block.index;
         if let Some(at) = peer.pending.iter().position(cancelled) {
+            let class = class_of(peer.pending[at].sequence);
             peer.pending.remove(at);
+            if !peer.pending.iter().any(|p| class_of(p.sequence) == class) {
+                self.uplink.carrier.free(conn, class);
+            }
             self.send(now.at, conn, Message::Reject(block));
             self.check_drained();
         }

@@ -14,6 +14,7 @@ use super::{
     super::{
         hops::{ClassHops, class_of},
         lap::Sequence,
+        peer::News,
         piece::{Flags, Header, Proof},
         time::{Instant, Now},
         wire::{Extension, Live, Message},
@@ -27,9 +28,12 @@ use super::{
 const TELL_EVERY: Duration = Duration::from_secs(2);
 /// The same at the source, whose newest pieces nobody else tells of.
 const TELL_EVERY_SOURCE: Duration = Duration::from_secs(1);
-/// The clause's own limit, for what cannot wait: the first tip, a START, an END, and how far from
-/// the source we are: whom to ask ahead depends on it.
-const TELL_AT_MOST: Duration = Duration::from_millis(250);
+/// The clause's own limit, for what cannot wait: the first tip, a START, an END, and the first way to
+/// the source in a class.
+pub(super) const TELL_AT_MOST: Duration = Duration::from_millis(250);
+/// What neighbours go by when they look for a parent is told sooner. More often it would cost them
+/// more than it helps: in a flash crowd everything changes all the time.
+const TELL_NEWS: Duration = Duration::from_secs(1);
 /// How far past our tip we keep requests.
 const AHEAD: Duration = Duration::from_millis(1500);
 /// The same in pieces, where pieces are few.
@@ -79,6 +83,15 @@ impl Swarm {
         match self.config.role {
             Role::Source => ClassHops::from_bytes(&[0]),
             Role::Viewer { .. } => self.hops.class_hops(),
+        }
+    }
+
+    /// What neighbours go by when they look for somebody to ask ahead.
+    fn news(&self) -> News {
+        News {
+            hops: self.class_hops(),
+            measured: self.uplink.is_measured(),
+            room: self.uplink.carrier.free_copies() > 0.0,
         }
     }
 
@@ -230,10 +243,10 @@ impl Swarm {
 
     /// Tells a peer what changed, when it is time.
     pub(super) fn tell_live(&mut self, now: Now, conn: ConnId) {
-        let news = (self.class_hops(), self.uplink.is_measured());
+        let news = self.news();
         let moved = self.peers.get(&conn).is_some_and(|p| p.told_news != news);
         let interval = match self.config.role {
-            _ if moved => TELL_AT_MOST,
+            _ if moved => TELL_NEWS,
             Role::Source => TELL_EVERY_SOURCE,
             Role::Viewer { .. } => TELL_EVERY,
         };
@@ -249,7 +262,7 @@ impl Swarm {
         }
     }
 
-    fn tell_all_live(&mut self, now: Now, interval: Duration) {
+    pub(super) fn tell_all_live(&mut self, now: Now, interval: Duration) {
         for conn in self.ready_ids() {
             self.tell_live_after(now, conn, interval);
         }
@@ -259,7 +272,7 @@ impl Swarm {
         let payload = self.live(now).encode();
         let tip = self.tip_sequence();
         let version = self.live_version;
-        let news = (self.class_hops(), self.uplink.is_measured());
+        let news = self.news();
         let Some(peer) = self.peers.get_mut(&conn) else {
             return;
         };

@@ -275,3 +275,62 @@ fn a_viewer_does_not_wait_for_what_follows_the_entry_for_ever() {
     assert_eq!(script.delivered().len(), 2);
     assert_eq!(script.swarm.stats(script.now).pieces_skipped, 1);
 }
+
+/// A viewer with this latency that was given the first piece, a random access point.
+fn begun(latency: Duration) -> (Script, ConnId, Piece) {
+    let mut script = viewer(latency);
+    let first = script.seal(300, Flags::RANDOM_ACCESS);
+    let conn = script.meet_holder(1, &first);
+    script.pass(Duration::from_millis(400));
+    script.answer(conn, &first);
+    (script, conn, first)
+}
+
+const A_PIECE: Duration = Duration::from_millis(100);
+
+#[test]
+fn an_entry_with_more_holes_than_pieces_behind_it_is_left_for_the_next() {
+    let (mut script, conn, _) = begun(Duration::from_secs(2));
+    for _ in 0..8 {
+        script.seal(300, Flags::NONE);
+        script.pass(A_PIECE);
+    }
+    let second = script.seal(300, Flags::RANDOM_ACCESS);
+    script.give(conn, &second);
+    for _ in 0..30 {
+        script.pass(A_PIECE);
+        let piece = script.seal(300, Flags::NONE);
+        script.give(conn, &piece);
+    }
+    let delivered = script.delivered();
+    assert_eq!(delivered.first(), Some(&second.sequence()));
+    let expected: Vec<_> = (second.sequence()..).take(delivered.len()).collect();
+    assert_eq!(delivered, expected);
+    assert_eq!(script.swarm.stats(script.now).pieces_skipped, 0);
+}
+
+#[test]
+fn a_start_before_a_hole_waits_for_it_two_seconds_and_no_longer() {
+    for hole in [false, true] {
+        let (mut script, conn, first) = begun(Duration::from_secs(1));
+        let began = script.now.at;
+        let mut played_at = None;
+        for number in 0..40 {
+            let piece = script.seal(300, Flags::NONE);
+            if hole && number == 1 {
+                let have = script.have(&piece);
+                script.say(conn, have);
+            } else {
+                script.give(conn, &piece);
+            }
+            script.pass(A_PIECE);
+            if played_at.is_none() && !script.delivered.is_empty() {
+                assert_eq!(script.delivered[0].sequence, first.sequence());
+                played_at = Some(script.now.at.since(began));
+            }
+        }
+        let played_at = played_at.expect("it plays");
+        let millis = if hole { 2400..2900 } else { 400..900 };
+        assert!(millis.contains(&played_at.as_millis()), "{played_at:?}");
+    }
+}
