@@ -25,12 +25,23 @@ use super::{
         timer::Timer,
         wire::{BLOCK_LEN, Message},
     },
-    Config, ConnId, Swarm,
+    Config, ConnId, Role, Swarm,
 };
 
-/// Bytes that wait in the driver for all connections together before the next block goes: one on
-/// the way and one to follow.
-const SEND_AHEAD: usize = BLOCK_LEN;
+/// Bytes that wait in the driver for all connections together before the next block goes: one block
+/// on the way and one to follow, though few are quite full.
+const SEND_AHEAD: usize = BLOCK_LEN - SMALL;
+/// The same at a source whose uplink was measured. All begins there, so it is used to the full, though
+/// each block waits a little longer.
+const SEND_AHEAD_SOURCE: usize = 2 * BLOCK_LEN - SMALL;
+/// The same in time: where the uplink carries many blocks a second, one connection that waits for
+/// its window must not hold up the others.
+const SEND_AHEAD_TIME: Duration = Duration::from_millis(25);
+/// With so many times as much on connections that wait for their windows, nobody is answered who asked
+/// late: when the windows open all of it goes at once, and a promise would wait behind it.
+const CROWDED: usize = 2;
+/// Who took in nothing for so long waits for no window: it does not hold up those either.
+const HUNG: Duration = Duration::from_millis(600);
 /// A promise that waited so long for its connection is better kept by another.
 const STALE: Duration = Duration::from_millis(500);
 /// Who asked late and waited so long is better served by another: promises go first here.
@@ -80,6 +91,8 @@ pub(super) struct Uplink {
     budget: Limiter,
     pub(super) carrier: Carrier,
     throughput: Throughput,
+    /// Least bytes that wait in the driver, once the uplink was measured.
+    send_ahead: usize,
 }
 
 /// What the uplink carries when it is full.
@@ -137,6 +150,10 @@ impl Uplink {
             budget: Limiter::new(0.0, BUDGET_BURST),
             carrier: Carrier::default(),
             throughput: Throughput::default(),
+            send_ahead: match config.role {
+                Role::Source => SEND_AHEAD_SOURCE,
+                Role::Viewer { .. } => SEND_AHEAD,
+            },
         }
     }
 
@@ -182,6 +199,14 @@ impl Uplink {
         let seconds = self.throughput.rate.map_or(0.0, blocks).min(1.0);
         // In the clock's own unit: a timer for it must not come a fraction early.
         Duration::from_micros((seconds * 1e6) as u64).clamp(STUCK_AT_LEAST, STUCK_AT_MOST)
+    }
+
+    /// Bytes that may wait in the driver for all connections together.
+    fn send_ahead(&self) -> usize {
+        self.throughput.rate.map_or(SEND_AHEAD, |rate| {
+            let in_time = (rate * SEND_AHEAD_TIME.as_secs_f64()) as usize;
+            in_time.max(self.send_ahead)
+        })
     }
 
     /// How long so many bytes take, once it was full.
@@ -282,7 +307,21 @@ impl Swarm {
             let stuck = peer.unsent_since + stuck_after;
             until = Some(until.map_or(stuck, |until| until.min(stuck)));
         }
-        until.filter(|_| waiting >= SEND_AHEAD)
+        until.filter(|_| waiting >= self.uplink.send_ahead())
+    }
+
+    /// Until when who asked late is not answered.
+    fn crowded_until(&self, now: Instant) -> Option<Instant> {
+        let mut under_way = 0;
+        let mut until: Option<Instant> = None;
+        for peer in self.peers.values().filter(|peer| peer.unsent >= SMALL) {
+            let hung = peer.unsent_since + HUNG;
+            if hung > now {
+                under_way += peer.unsent;
+                until = Some(until.map_or(hung, |until| until.min(hung)));
+            }
+        }
+        until.filter(|_| under_way >= CROWDED * self.uplink.send_ahead())
     }
 
     /// Sends the next block of the first answer under way that its connection has room for.
@@ -338,14 +377,19 @@ impl Swarm {
             let peer = peers.get(&ready.conn);
             peer.is_some_and(|peer| peer.pending.iter().any(|p| p.sequence == ready.sequence))
         });
+        let crowded = self.crowded_until(now.at);
+        if let Some(until) = crowded {
+            self.timers.at_latest(Timer::Uplink, until);
+        }
         let mut next: Option<((bool, u32), usize)> = None;
         for (at, ready) in self.uplink.ready.iter().enumerate() {
             let copies = self.copies.get(&ready.sequence).copied().unwrap_or(0);
             let rank = (!ready.promised, if ready.promised { 0 } else { copies });
-            let takes = self
-                .peers
-                .get(&ready.conn)
-                .is_some_and(|peer| peer.answer.is_none() && peer.unsent < SMALL);
+            let takes = (ready.promised || crowded.is_none())
+                && self
+                    .peers
+                    .get(&ready.conn)
+                    .is_some_and(|peer| peer.answer.is_none() && peer.unsent < SMALL);
             if takes && next.is_none_or(|(first, _)| rank < first) {
                 next = Some((rank, at));
             }

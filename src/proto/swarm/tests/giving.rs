@@ -297,6 +297,33 @@ fn the_upload_rate_is_kept_and_used() {
 }
 
 #[test]
+fn who_asked_late_waits_while_connections_are_held_up_but_not_for_those_that_hang() {
+    let mut script = Script::new(Role::Source);
+    let [one, two, late, ahead] = [1, 2, 3, 4].map(|number| {
+        let conn = script.meet(number, Live::default(), Message::HaveNone);
+        script.say(conn, Message::Interested);
+        conn
+    });
+    let piece = script.publish(16_000);
+    script.held_up = vec![one, two];
+    let a_moment = Duration::from_millis(50);
+    let given = |sent: Vec<Message>| sent.iter().any(|m| matches!(m, Message::Piece { .. }));
+    for conn in [one, two] {
+        script.ask(conn, piece.sequence());
+        script.pass(a_moment);
+        assert!(given(script.take_sent(conn)));
+    }
+    script.ask(late, piece.sequence());
+    script.ask(ahead, piece.sequence() + 1);
+    script.publish(16_000);
+    script.pass(a_moment);
+    assert!(!given(script.take_sent(late)));
+    assert!(given(script.take_sent(ahead)), "a promise goes");
+    script.pass(Duration::from_millis(700));
+    assert!(given(script.take_sent(late)), "they hang");
+}
+
+#[test]
 fn a_source_serves_its_relays_beside_all_slots() {
     let mut script = Script::with(Role::Source, |config| config.max_uploads = 1);
     script.input(Input::Candidates {

@@ -48,6 +48,8 @@ struct Script {
     delivered: Vec<Delivery>,
     hung_up: Vec<ConnId>,
     dialled: Vec<SocketAddr>,
+    /// Connections that take nothing in.
+    held_up: Vec<ConnId>,
     events: Vec<Event>,
 }
 
@@ -103,6 +105,7 @@ impl Script {
             delivered: Vec::new(),
             hung_up: Vec::new(),
             dialled: Vec::new(),
+            held_up: Vec::new(),
             events: Vec::new(),
         };
         script.input(Input::Room(1000));
@@ -116,7 +119,9 @@ impl Script {
                 Output::Send { conn, message } => {
                     let bytes = message.wire_len();
                     self.sent.push((conn, message));
-                    self.swarm.handle(self.now, Input::Sent { conn, bytes });
+                    if !self.held_up.contains(&conn) {
+                        self.swarm.handle(self.now, Input::Sent { conn, bytes });
+                    }
                 }
                 Output::Deliver(delivery) => self.delivered.push(delivery),
                 Output::HangUp { conn, .. } => self.hung_up.push(conn),
