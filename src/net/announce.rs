@@ -318,7 +318,7 @@ mod tests {
         let announcer = Announcer {
             request: request(),
             viewer,
-            shown: Arc::new(Shown::new()),
+            shown: Arc::new(Shown::new(50)),
             inbox,
             notifier,
             farewell: Farewell::default(),

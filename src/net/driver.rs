@@ -36,7 +36,7 @@ use crate::proto::{
     lap::Lap,
     piece::Piece,
     stats::Stats,
-    swarm::{ConnId, Event, Input, Origin, Output, Swarm},
+    swarm::{ConnId, ENOUGH_PEERS, Event, Input, Origin, Output, Swarm},
     wire::{Decoder, Message},
 };
 
@@ -72,23 +72,24 @@ pub(super) struct Sources {
     pub(super) stop: Receiver<()>,
 }
 
-/// Who has fewer peers asks the tracker for more.
-const FEW_PEERS: usize = 4;
-
 /// What others may know about the swarm without asking it.
 #[derive(Debug)]
 pub(super) struct Shown {
     stats: Mutex<Arc<Stats>>,
     peers: AtomicUsize,
+    /// Who has fewer asks the tracker for more.
+    enough: usize,
     /// Closed never; a token when few peers are left.
     lonely: (Sender<()>, Receiver<()>),
 }
 
 impl Shown {
-    pub(super) fn new() -> Self {
+    /// Nothing yet; at most so many peers are to come.
+    pub(super) fn new(max_peers: usize) -> Self {
         Self {
             stats: Mutex::default(),
             peers: AtomicUsize::new(0),
+            enough: max_peers.min(ENOUGH_PEERS),
             lonely: async_channel::bounded(1),
         }
     }
@@ -101,7 +102,7 @@ impl Shown {
     /// Whether peers enough finished the handshake and are still there. One that cannot be called
     /// hears of others from the tracker only, and those whom it heard of first may be full.
     pub(super) fn has_peers(&self) -> bool {
-        self.peers.load(Ordering::Relaxed) >= FEW_PEERS
+        self.peers.load(Ordering::Relaxed) >= self.enough
     }
 
     /// Waits until few peers are left.
@@ -123,7 +124,7 @@ impl Shown {
     fn peer_gone(&self) {
         let left = self.peers.load(Ordering::Relaxed).saturating_sub(1);
         self.peers.store(left, Ordering::Relaxed);
-        if left < FEW_PEERS {
+        if left < self.enough {
             // A token that is still there says the same.
             let _ = self.lonely.0.try_send(());
         }

@@ -213,7 +213,7 @@ impl Driver {
         };
         let (outlet, taken) = Outlet::new();
         let outlet = Arc::new(outlet);
-        let shown = Arc::new(Shown::new());
+        let shown = Arc::new(Shown::new(options.swarm.max_peers));
         let (notifier, notices) = NoticeThread::start(notify)?;
         let (commands, more_commands) = async_channel::bounded(MAX_COMMANDS);
         let (pieces, more_pieces) = async_channel::unbounded();

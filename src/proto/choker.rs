@@ -17,6 +17,8 @@ use super::{swarm::ConnId, time::Instant};
 pub const ROUND: Duration = Duration::from_secs(1);
 /// How long the optimistic slot stays with one peer.
 pub const OPTIMISTIC: Duration = Duration::from_secs(30);
+/// Who has less credit than this says itself that it gives nothing.
+const LITTLE: f64 = 0.1;
 /// Who takes another's slot must give so many times more.
 const CLEARLY_MORE: f64 = 1.5;
 
@@ -89,7 +91,7 @@ impl Choker {
             interested.iter().partition(|c| c.unchoked || c.always);
         let taken = chosen.iter().filter(|c| !c.always).count();
         let mut waiting: Vec<_> = waiting.into_iter().map(|c| (c, rng.u64(..))).collect();
-        waiting.sort_by_key(|(c, chance)| (c.idle, *chance));
+        waiting.sort_by_key(|(c, chance)| (c.idle, c.credit < LITTLE, *chance));
         let free = slots.saturating_sub(taken);
         chosen.extend(waiting.into_iter().take(free).map(|(c, _)| c));
         chosen.iter().map(|c| c.conn).collect()

@@ -79,7 +79,7 @@ const MAX_BROKEN: u8 = 16;
 /// Who gave us a piece so lately is believed that it gives.
 const BELIEVED: Duration = Duration::from_secs(60);
 /// Who broke its word so often without having given anything of late gives nothing.
-const DISBELIEVED: u8 = 4;
+const DISBELIEVED: u8 = 2;
 
 /// An answer that took so much longer than three times the quickest was held up in a queue.
 const QUEUEING: Duration = Duration::from_millis(50);
@@ -523,11 +523,16 @@ impl Peer {
         self.pipeline = (self.pipeline / 2).max(FIRST_PIPELINE);
     }
 
+    /// Whether it says that it gives at all.
+    pub(super) const fn shares(&self) -> bool {
+        self.live.up.is_some() || self.live.cap.is_some() || self.live.floor.is_some()
+    }
+
     /// How much it can give (bytes per second), as far as that is to be believed: nothing when it does
     /// not share, or was asked several times and never gave us anything. Those who gave of late are
     /// believed, those who were never asked until they are.
     pub(super) fn gives(&self, now: Instant) -> Option<f64> {
-        let shares = self.live.up.is_some() || self.live.cap.is_some();
+        let shares = self.shares();
         let gave = self.gave_of_late(now);
         let failed = !gave && self.broken >= DISBELIEVED;
         let claimed = self.live.cap.map_or(f64::MIN_POSITIVE, |cap| cap as f64);

@@ -58,6 +58,7 @@ use std::{
 };
 
 pub use api::{Config, ConnId, Delivery, Event, Input, Origin, Output, Role, Status};
+pub use neighbours::ENOUGH_PEERS;
 
 use super::{
     address_book::{AddressBook, Trust},

@@ -26,8 +26,9 @@ use super::{
 
 /// Dials under way at once.
 const MAX_DIALS: usize = 12;
-/// Viewers stop dialling at so many peers; the rest of `max-peers` is for those who call.
-const ENOUGH_PEERS: usize = 12;
+/// Viewers look for others until they have so many peers; the rest of `max-peers` is for those who
+/// call.
+pub const ENOUGH_PEERS: usize = 12;
 /// Viewers take in nobody else at so many peers, unless one of them is of no use.
 const PLENTY: usize = 18;
 /// How many more for each copy of the stream that the uplink carries: who gives much is to be known

@@ -118,7 +118,12 @@ impl Swarm {
         let stream = self.pace.bytes_per_second();
         for (&conn, peer) in &mut self.peers {
             if source {
-                let claimed = peer.live.cap.map(|cap| cap as f64 / stream);
+                // Who says that it gives nothing is believed.
+                let claimed = if peer.shares() {
+                    peer.live.cap.map(|cap| cap as f64 / stream)
+                } else {
+                    Some(0.0)
+                };
                 peer.credit = self.spread.credit(conn, claimed);
                 continue;
             }

@@ -28,7 +28,7 @@
 //! * A call takes half a round trip to be heard and a whole one to be taken. A call to a host that
 //!   is gone, behind a firewall, or does not listen (it does not share) fails after three seconds.
 //! * A host's clock runs off by up to `--drift` ppm, and its calendar is up to 500 ms wrong.
-//! * The tracker is asked at the start, every 60 s, and every 10 s with fewer than four connections. It answers
+//! * The tracker is asked at the start, every 60 s, and every 10 s with fewer than twelve connections. It answers
 //!   a round trip later, with up to 50 others at random that it has heard of in the last 120 s.
 //! * Of those who leave half say so; the others are just gone. Their connections end 20 s later at
 //!   the other ends, and what is sent to them counts as sent until a window is full. Another

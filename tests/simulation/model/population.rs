@@ -8,7 +8,7 @@
 
 //! Who comes, who goes, who asks the tracker.
 
-use gstlivetorrent::proto::swarm::{Config, Input, Origin, Role, Swarm};
+use gstlivetorrent::proto::swarm::{Config, ENOUGH_PEERS, Input, Origin, Role, Swarm};
 use std::time::Duration;
 
 use super::{
@@ -18,7 +18,7 @@ use super::{
     link::{self, Link},
     options::{Options, SECOND},
     queue::Micros,
-    tracker::{ASK_EVERY, ASK_LONELY, FEW, FORGET_AFTER},
+    tracker::{ASK_EVERY, ASK_LONELY, FORGET_AFTER},
     world::{LEAD, NEVER, What, World},
 };
 
@@ -280,7 +280,7 @@ impl World {
         }
         let one = &mut self.hosts[host as usize];
         let due = one.asked.is_none_or(|asked| self.now >= asked + ASK_EVERY);
-        if due || one.open < FEW {
+        if due || (one.open as usize) < ENOUGH_PEERS {
             one.asked = Some(self.now);
             let rtt = self.weather.rtt(host, TRACKER);
             self.later(self.now + rtt, host, 0, What::Answer);

@@ -14,9 +14,7 @@ use super::{host::HostId, options::SECOND, queue::Micros};
 const ANSWER: usize = 50;
 /// How often a viewer asks.
 pub(crate) const ASK_EVERY: Micros = 60 * SECOND;
-/// Who has fewer peers looks for more, as the elements have it.
-pub(crate) const FEW: u32 = 4;
-/// How often it asks then, and how often it looks.
+/// How often with few peers, as the elements have it, and how often it looks.
 pub(crate) const ASK_LONELY: Micros = 10 * SECOND;
 /// Who has not asked for so long is forgotten.
 pub(crate) const FORGET_AFTER: Micros = 120 * SECOND;
