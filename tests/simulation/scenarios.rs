@@ -6,20 +6,22 @@
 //
 // SPDX-License-Identifier: MPL-2.0
 
-//! Small copies of the settings that the engine is measured in. Each bound is a floor under what the
-//! engine reaches, not the aim.
+//! Small copies of the settings that the engine is measured in. Each floor lies a little under what the
+//! engine reaches there, with a margin for chance; it is not the aim.
 
 use super::model::{self, Options, Report};
 
-/// What the swarm reaches in each of these settings, with a margin for chance.
-const FLOOR: f64 = 0.6;
-/// The same where there is too little for all, or where some take and give nothing.
-const FLOOR_SHORT: f64 = 0.5;
+/// What nearly every setting reaches.
+const FLOOR: f64 = 0.97;
+/// The same where most viewers cannot be called: the others have uplink for all of them, but not
+/// everybody finds one that has some left.
+const FLOOR_FIREWALLED: f64 = 0.7;
+/// The same where some promise what they never send, or send what nobody signed.
+const FLOOR_AMONG_ATTACKERS: f64 = 0.82;
 
-/// Few viewers of a slow stream, so that it runs in a test.
+/// Few viewers for a short time, so that it runs in a test.
 fn small(viewers: usize) -> Options {
     let mut options = Options {
-        bitrate: 1e6,
         seconds: 20,
         lap: 30.0,
         ..Options::default()
@@ -81,6 +83,8 @@ fn thirty_viewers_watch() {
     let report = run(small(30));
     assert_eq!((report.joined, report.never_joined), (30, 0));
     assert!(report.continuity.mean >= FLOOR, "{:?}", report.continuity);
+    assert!(report.source_upload <= 3.0, "{}", report.source_upload);
+    assert!(report.duplicates <= 1.0, "{}", report.duplicates);
 }
 
 #[test]
@@ -108,7 +112,11 @@ fn most_viewers_cannot_be_dialled() {
     options.firewalled = 60.0;
     let report = run(options);
     assert_eq!(report.never_joined, 0);
-    assert!(report.continuity.mean >= FLOOR, "{:?}", report.continuity);
+    assert!(
+        report.continuity.mean >= FLOOR_FIREWALLED,
+        "{:?}",
+        report.continuity
+    );
 }
 
 #[test]
@@ -129,11 +137,9 @@ fn free_riders_among_too_few_givers() {
     options.set("uplinks", "1.45:100").unwrap();
     let report = run(options);
     assert!((0.75..0.85).contains(&report.bounds.continuity));
-    assert!(
-        report.continuity.mean >= FLOOR_SHORT,
-        "{:?}",
-        report.continuity
-    );
+    let (givers, others) = (&report.continuity, &report.free_riders);
+    assert!(givers.mean >= 0.95, "{givers:?}");
+    assert!(givers.mean > others.mean + 0.2, "{givers:?} {others:?}");
 }
 
 #[test]
@@ -144,7 +150,7 @@ fn liars_among_givers() {
     let report = run(options);
     assert_eq!((report.liars.viewers, report.free_riders.viewers), (6, 6));
     assert!(
-        report.continuity.mean >= FLOOR_SHORT,
+        report.continuity.mean >= FLOOR_AMONG_ATTACKERS,
         "{:?}",
         report.continuity
     );
@@ -156,7 +162,11 @@ fn polluters_are_never_believed() {
     options.polluters = 30.0;
     let report = run(options);
     assert!(report.spoiled > 0.0, "the attack took place");
-    assert!(report.continuity.mean >= FLOOR, "{:?}", report.continuity);
+    assert!(
+        report.continuity.mean >= FLOOR_AMONG_ATTACKERS,
+        "{:?}",
+        report.continuity
+    );
 }
 
 #[test]
