@@ -325,14 +325,16 @@ impl Writer {
         !self.begun.is_empty()
     }
 
-    /// Hands some bytes to the kernel once it wants them; how many.
+    /// Hands some bytes to the kernel, and waits until it wants more; how many. What it took but keeps
+    /// has not left: who counted it as sent would hand each connection a piece at once, and what is
+    /// urgent would wait behind all of them.
     async fn write(&mut self, mut stream: &TcpStream) -> io::Result<usize> {
-        self.outflow.room(stream).await;
         let written = stream.write_vectored(&self.slices()).await?;
         if written == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }
         self.advance(written);
+        self.outflow.room(stream).await;
         Ok(written)
     }
 
