@@ -44,7 +44,7 @@ const MAX_QUEUED: usize = 4 * 1024 * 1024;
 /// when something more urgent comes or a slow uplink is shared with others. What is in flight does
 /// not count, so this slows no connection down. Half of it is where the kernel asks for more.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-const KERNEL_UNSENT: u32 = 16 * 1024;
+const KERNEL_UNSENT: u32 = 4 * 1024;
 /// Where there is no such mark: the whole send buffer, what is in flight included.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const SEND_BUFFER: usize = 128 * 1024;
