@@ -330,7 +330,10 @@ impl ObjectImpl for LiveTorrentSink {
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
         if !lock(&self.settings).set(pspec.name(), value) {
-            unimplemented!("property {}", pspec.name());
+            unreachable!(
+                "GObject hands in what properties() has, not {}",
+                pspec.name()
+            );
         }
     }
 
@@ -348,7 +351,9 @@ impl ObjectImpl for LiveTorrentSink {
                     return u32::from(broadcast.port()).to_value();
                 }
                 let value = lock(&self.settings).get(name);
-                value.unwrap_or_else(|| unimplemented!("property {name}"))
+                value.unwrap_or_else(|| {
+                    unreachable!("GObject hands in what properties() has, not {name}")
+                })
             }
         }
     }

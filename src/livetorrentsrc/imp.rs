@@ -262,7 +262,7 @@ impl ObjectImpl for LiveTorrentSrc {
             }
             name => {
                 if !lock(&self.settings).set(name, value) {
-                    unimplemented!("property {name}");
+                    unreachable!("GObject hands in what properties() has, not {name}");
                 }
                 if name == "latency" {
                     self.apply_latency();
@@ -284,7 +284,9 @@ impl ObjectImpl for LiveTorrentSrc {
                     return u32::from(port).to_value();
                 }
                 let value = lock(&self.settings).get(name);
-                value.unwrap_or_else(|| unimplemented!("property {name}"))
+                value.unwrap_or_else(|| {
+                    unreachable!("GObject hands in what properties() has, not {name}")
+                })
             }
         }
     }

@@ -205,6 +205,20 @@ mod tests {
     }
 
     #[test]
+    fn who_says_that_it_gives_nothing_fills_a_slot_after_all_others() {
+        let mut all = candidates(10);
+        for candidate in &mut all {
+            candidate.unchoked = false;
+            candidate.credit = if candidate.conn.0 < 7 { 0.0 } else { 0.6 };
+        }
+        for seed in 0..20 {
+            let mut rng = fastrand::Rng::with_seed(seed);
+            let chosen = Choker::fill(&all, 3, &mut rng);
+            assert!(chosen.iter().all(|conn| conn.0 >= 7), "{chosen:?}");
+        }
+    }
+
+    #[test]
     fn who_gives_clearly_more_takes_one_slot_a_round() {
         let mut rng = fastrand::Rng::with_seed(7);
         let mut all = candidates(10);

@@ -214,7 +214,7 @@ impl Swarm {
     }
 
     /// Neighbours who want what we have.
-    fn watching(&self) -> usize {
+    pub(super) fn watching(&self) -> usize {
         self.ready().filter(|(_, p)| p.interested_in_us).count()
     }
 

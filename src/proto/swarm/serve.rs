@@ -37,8 +37,7 @@ impl Swarm {
     pub(super) fn publish(&mut self, now: Now, piece: Piece) {
         let ends = piece.flags().contains(Flags::END);
         self.drained = false;
-        let viewers = self.ready().filter(|(_, peer)| peer.interested_in_us);
-        let viewers = viewers.count();
+        let viewers = self.watching();
         self.spread.published(now.at, piece.sequence(), viewers);
         self.hold(now, piece);
         if ends {
