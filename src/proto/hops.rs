@@ -12,7 +12,7 @@
 //! its uplink lies idle. With a number for each class a peer can be near the source in one class
 //! and a leaf in the others.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 use super::{lap::Sequence, time::Instant};
 
@@ -70,7 +70,8 @@ impl ClassHops {
 
 /// Our own hops: 1 + the lower median over the senders of the last pieces. In a class: 1 + those of
 /// its parent, whoever else gave us pieces late. Who took itself for as near as those would find
-/// nobody nearer with room.
+/// nobody nearer with room. They are announced only while the class is fed: while its pieces come
+/// as they were promised. Who waits itself would let down all whom it promises anything.
 #[derive(Debug)]
 pub(super) struct HopTable {
     all: VecDeque<u8>,
@@ -84,6 +85,8 @@ struct ClassPlace {
     hops: u8,
     /// Since when no promise was kept, after one was broken or refused.
     orphaned: Option<Instant>,
+    /// When a promise was last kept.
+    fed: Option<Instant>,
 }
 
 impl Default for HopTable {
@@ -91,6 +94,7 @@ impl Default for HopTable {
         let place = ClassPlace {
             hops: FAR,
             orphaned: None,
+            fed: None,
         };
         Self {
             all: VecDeque::new(),
@@ -108,16 +112,25 @@ impl HopTable {
         self.all.push_back(sender);
     }
 
-    /// A peer so far from the source in a class was asked ahead: from then on it is our way. Who
-    /// waited for the first piece would keep everybody waiting who comes after.
+    /// A peer so far from the source in a class was asked ahead: from then on it is our way. A parent
+    /// that says no more how far it is has lost its own, and is where it was.
     pub(super) fn follows(&mut self, class: usize, parent: u8) {
-        self.classes[class].hops = parent.saturating_add(1);
+        if parent != FAR {
+            self.classes[class].hops = parent.saturating_add(1);
+        }
     }
 
     /// A promise was kept.
-    pub(super) fn kept(&mut self, class: usize, parent: u8) {
+    pub(super) fn kept(&mut self, now: Instant, class: usize, parent: u8) {
         self.follows(class, parent);
         self.classes[class].orphaned = None;
+        self.classes[class].fed = Some(now);
+    }
+
+    /// Whether a promise was kept so lately.
+    pub(super) fn is_fed(&self, now: Instant, class: usize, within: Duration) -> bool {
+        let fed = self.classes[class].fed;
+        fed.is_some_and(|at| now.since(at) < within)
     }
 
     /// A promise was refused or broken.
@@ -128,7 +141,7 @@ impl HopTable {
     /// How far from the source those may be whom we ask in this class: not as far as we are, and
     /// farther the longer nobody there has room.
     pub(super) fn reach(&self, now: Instant, class: usize) -> u8 {
-        let ClassPlace { hops, orphaned } = self.classes[class];
+        let ClassPlace { hops, orphaned, .. } = self.classes[class];
         let farther = orphaned.map_or(0, |since| now.since(since).as_millis() / A_HOP_FARTHER);
         hops.saturating_add(u8::try_from(farther).unwrap_or(FAR))
     }
@@ -143,10 +156,15 @@ impl HopTable {
         self.classes[class].hops
     }
 
-    /// In every class.
-    pub(super) fn class_hops(&self) -> Option<ClassHops> {
-        let hops: Vec<_> = self.classes.iter().map(|class| class.hops).collect();
-        ClassHops::from_bytes(&hops)
+    /// In every class that was fed so lately.
+    pub(super) fn class_hops(&self, now: Instant, within: Duration) -> Option<ClassHops> {
+        let fed = |class: &usize| self.is_fed(now, *class, within);
+        let hops = |class| {
+            Some(class)
+                .filter(fed)
+                .map_or(FAR, |class| self.in_class(class))
+        };
+        ClassHops::from_bytes(&(0..CLASSES).map(hops).collect::<Vec<_>>())
     }
 }
 
@@ -161,6 +179,12 @@ fn beyond(senders: &VecDeque<u8>) -> Option<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const FED: Duration = Duration::from_millis(700);
+
+    fn at(millis: u64) -> Instant {
+        Instant::from_micros(millis * 1000)
+    }
 
     #[test]
     fn hops_are_one_more_than_the_lower_median_of_the_last_senders() {
@@ -179,9 +203,9 @@ mod tests {
     fn a_peer_may_be_near_in_one_class_and_far_in_another() {
         let mut table = HopTable::default();
         assert_eq!(table.in_class(0), FAR);
-        table.kept(0, 0);
-        table.follows(1, 6);
-        let announced = table.class_hops().unwrap();
+        table.kept(at(1000), 0, 0);
+        table.kept(at(1000), 1, 6);
+        let announced = table.class_hops(at(1500), FED).unwrap();
         let lap = 200 * CLASSES as u64;
         assert_eq!(announced.at(lap), 1);
         assert_eq!(announced.at(lap + 1), 7);
@@ -190,10 +214,21 @@ mod tests {
     }
 
     #[test]
-    fn who_lost_its_parent_looks_farther_the_longer_it_finds_none() {
-        let at = |millis: u64| Instant::from_micros(millis * 1000);
+    fn who_is_not_fed_in_a_class_says_that_it_is_far_and_remembers_where_it_was() {
         let mut table = HopTable::default();
-        table.kept(0, 1);
+        table.follows(0, 3);
+        assert_eq!(table.class_hops(at(0), FED).unwrap().at(0), FAR);
+        table.kept(at(1000), 0, 3);
+        assert_eq!(table.class_hops(at(1699), FED).unwrap().at(0), 4);
+        assert_eq!(table.class_hops(at(1700), FED).unwrap().at(0), FAR);
+        table.follows(0, FAR);
+        assert_eq!(table.in_class(0), 4);
+    }
+
+    #[test]
+    fn who_lost_its_parent_looks_farther_the_longer_it_finds_none() {
+        let mut table = HopTable::default();
+        table.kept(at(500), 0, 1);
         assert_eq!(table.reach(at(9000), 0), 2);
         table.orphaned(at(1000), 0);
         table.orphaned(at(1400), 0);
@@ -201,7 +236,7 @@ mod tests {
         assert_eq!(table.reach(at(1500), 0), 4, "since the first refusal");
         assert_eq!(table.in_class(0), 2, "and goes on saying where it was");
         table.follows(0, 3);
-        table.kept(0, 3);
+        table.kept(at(9000), 0, 3);
         assert_eq!(table.reach(at(9000), 0), 4);
         table.orphaned(at(9000), 0);
         assert_eq!(table.reach(at(3_600_000), 0), FAR);

@@ -62,7 +62,7 @@ const BEHIND: Duration = Duration::from_millis(150);
 /// A peer that would not promise is left alone for so long in this class, and longer each time.
 const FIRST_REST: Duration = Duration::from_millis(500);
 const MAX_REST_DOUBLINGS: u32 = 2;
-/// What each broken word adds to the time that a peer is expected to take.
+/// What each word broken in a row adds to the time that a peer is expected to take.
 const A_BROKEN_WORD: Duration = Duration::from_millis(60);
 /// The same for a peer that has not given a good piece yet.
 const A_STRANGER: Duration = Duration::from_millis(100);
@@ -239,6 +239,8 @@ pub(super) struct Peer {
     /// Its usual time from request to whole answer.
     pub(super) answer_time: Option<Duration>,
     best_answer: Option<Duration>,
+    /// Its usual time from when it has a promised piece to when that is here.
+    promise_time: Option<Duration>,
     /// When its last answer came whole.
     answered_at: Option<Instant>,
     /// Requests that it rejected or was late with, less those that it answered since.
@@ -320,6 +322,7 @@ impl Peer {
             pipeline: FIRST_PIPELINE,
             answer_time: None,
             best_answer: None,
+            promise_time: None,
             answered_at: None,
             broken: 0,
             busy_until: Instant::default(),
@@ -447,6 +450,12 @@ impl Peer {
         };
     }
 
+    /// A promise was kept so long after it could be.
+    pub(super) fn kept_its_word(&mut self, took: Duration) {
+        let usual = self.promise_time.unwrap_or(took);
+        self.promise_time = Some((usual * 7 + took) / 8);
+    }
+
     /// It rejected what it shows: others keep it busy, or it lied. It is left alone for a while, and
     /// longer each time until it answers.
     pub(super) fn is_busy(&mut self, now: Instant) {
@@ -492,8 +501,8 @@ impl Peer {
     /// How long after a piece is known to exist it would be here, were it asked of this peer ahead.
     pub(super) fn expected(&self, class: usize, hops: u8) -> Duration {
         self.classes[class].expected_lag(hops)
-            + self.answer_time.unwrap_or(USUAL_ANSWER)
-            + A_BROKEN_WORD * u32::from(self.broken)
+            + self.promise_time.unwrap_or(USUAL_ANSWER)
+            + A_BROKEN_WORD * self.classes[class].refusals.min(16)
             + A_STRANGER * u32::from(self.answered_at.is_none())
     }
 

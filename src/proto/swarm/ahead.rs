@@ -16,7 +16,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use super::{
     super::{
-        hops::{FAR, class_of},
+        hops::{CLASSES, FAR, class_of},
         lap::Sequence,
         peer::{FULL, Peer},
         time::{Instant, Now},
@@ -34,6 +34,8 @@ const HORIZON_AT_LEAST: u64 = 4;
 const CATCHING_UP: usize = 24;
 /// Another parent has to promise so much less delay.
 const BETTER_BY: Duration = Duration::from_millis(40);
+/// A class in which no promise was kept for so long is not fed, nor one for two of its pieces.
+const FED: Duration = Duration::from_millis(700);
 /// Sequences whose first moment is remembered.
 const SEEN: u64 = 512;
 
@@ -102,14 +104,20 @@ impl Swarm {
     /// A peer becomes the parent of a class.
     fn follow(&mut self, conn: ConnId, class: usize) {
         self.parents[class] = Some(conn);
-        let before = self.hops.in_class(class);
         if let Some(peer) = self.peers.get(&conn) {
             self.hops.follows(class, peer.live.hops_at(class as u64));
         }
-        self.news |= before == FAR;
     }
 
-    /// Who is expected to give `sequence` earliest.
+    /// How long a class counts as fed after a promise was kept.
+    pub(super) fn fed_within(&self) -> Duration {
+        FED.max(Duration::from_secs_f64(
+            2.0 * CLASSES as f64 / self.pace.per_second(),
+        ))
+    }
+
+    /// Who is expected to give `sequence` earliest. A parent stays one while it looks for another way
+    /// itself: those below it need not all look too.
     fn parent_for(&self, now: Instant, sequence: Sequence) -> Option<ConnId> {
         let class = class_of(sequence);
         let ours = (self.hops.hops().unwrap_or(FAR), self.hops.reach(now, class));
@@ -118,7 +126,11 @@ impl Swarm {
             .iter()
             .filter(|(_, peer)| self.would_promise(now, peer, sequence))
             .filter_map(|(&conn, peer)| {
-                let hops = peer.hops_towards(sequence, ours, self.config.peer_id)?;
+                let hops = if parent == Some(conn) {
+                    peer.live.hops_at(sequence)
+                } else {
+                    peer.hops_towards(sequence, ours, self.config.peer_id)?
+                };
                 let mut expected = peer.expected(class, hops);
                 if parent == Some(conn) {
                     expected = expected.saturating_sub(BETTER_BY.max(expected / 3));

@@ -60,6 +60,7 @@ impl Swarm {
                 let request = peer.requests.remove(at);
                 peer.answered(now.at, request.since());
                 if request.ahead {
+                    peer.kept_its_word(now.at.since(request.since()));
                     peer.classes[class_of(request.sequence)].kept();
                 }
                 if !request.cancelled {
@@ -131,9 +132,11 @@ impl Swarm {
         if let Some(peer) = self.peers.get_mut(&conn) {
             peer.have.insert(sequence);
             self.hops.received(peer.live.hops_or_far());
+            let hops = peer.live.hops_at(sequence);
             if ahead {
-                self.hops
-                    .kept(class_of(sequence), peer.live.hops_at(sequence));
+                let class = class_of(sequence);
+                self.news |= !self.hops.is_fed(now.at, class, self.fed_within());
+                self.hops.kept(now.at, class, hops);
             }
         }
         if self.saw_piece(now, &piece) {

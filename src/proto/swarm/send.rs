@@ -98,8 +98,11 @@ pub(super) struct Uplink {
 /// What the uplink carries when it is full.
 #[derive(Debug, Default)]
 struct Throughput {
-    /// Since when there was more to send than it took.
+    /// There is more to send than it takes.
+    full: bool,
+    /// When the first bytes left while it was full: how much went out before that is not known.
     full_since: Option<Instant>,
+    /// Bytes that left since.
     bytes: usize,
     /// Bytes per second.
     rate: Option<f64>,
@@ -108,12 +111,16 @@ struct Throughput {
 
 impl Throughput {
     /// There is more to send than it takes now.
-    fn full(&mut self, now: Instant) {
-        self.full_since.get_or_insert(now);
+    const fn full(&mut self) {
+        self.full = true;
     }
 
     fn sent(&mut self, now: Instant, bytes: usize) {
+        if !self.full {
+            return;
+        }
         let Some(since) = self.full_since else {
+            self.full_since = Some(now);
             return;
         };
         self.bytes += bytes;
@@ -136,6 +143,7 @@ impl Throughput {
 
     /// Nothing waits any more.
     const fn idle(&mut self) {
+        self.full = false;
         self.full_since = None;
         self.bytes = 0;
     }
@@ -277,7 +285,7 @@ impl Swarm {
     pub(super) fn pump(&mut self, now: Now) {
         while !self.uplink.answering.is_empty() || !self.uplink.ready.is_empty() {
             if let Some(opens) = self.closed_until(now.at) {
-                self.uplink.throughput.full(now.at);
+                self.uplink.throughput.full();
                 self.timers.at_latest(Timer::Uplink, opens);
                 return;
             }
@@ -288,7 +296,7 @@ impl Swarm {
         if self.uplink.ready.is_empty() && self.uplink.answering.is_empty() {
             self.uplink.throughput.idle();
         } else {
-            self.uplink.throughput.full(now.at);
+            self.uplink.throughput.full();
         }
     }
 

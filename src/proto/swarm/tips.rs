@@ -50,7 +50,7 @@ impl Swarm {
             ra: self.store.newest_random_access().filter(|_| serving),
             ahead: if serving { self.ahead() } else { 0 },
             hops: self.hops(),
-            class_hops: self.class_hops(),
+            class_hops: self.class_hops(now.at),
             lag: self.viewer.as_ref().and(newest).map(|_| self.lag_millis()),
             seen: self.tip.as_ref().map(|tip| millis(now.at.since(tip.moved))),
             up: serving.then(|| self.free_upload()),
@@ -79,24 +79,27 @@ impl Swarm {
     }
 
     /// The same in each class; the source is near in all of them.
-    fn class_hops(&self) -> Option<ClassHops> {
+    fn class_hops(&self, now: Instant) -> Option<ClassHops> {
         match self.config.role {
             Role::Source => ClassHops::from_bytes(&[0]),
-            Role::Viewer { .. } => self.hops.class_hops(),
+            Role::Viewer { .. } => self.hops.class_hops(now, self.fed_within()),
         }
     }
 
     /// What neighbours go by when they look for somebody to ask ahead.
-    fn news(&self) -> News {
+    fn news(&self, now: Instant) -> News {
         News {
-            hops: self.class_hops(),
+            hops: self.class_hops(now),
             measured: self.uplink.is_measured(),
-            room: self.uplink.carrier.free_copies() > 0.0,
+            room: self.free_upload() > 0,
         }
     }
 
-    /// What the uplink has left (bytes per second).
+    /// What the uplink has left (bytes per second). Who is too slow to promise anything has nothing.
     fn free_upload(&self) -> u64 {
+        if self.is_too_slow_to_give() {
+            return 0;
+        }
         (self.uplink.carrier.free_copies() * self.pace.bytes_per_second()) as u64
     }
 
@@ -243,7 +246,7 @@ impl Swarm {
 
     /// Tells a peer what changed, when it is time.
     pub(super) fn tell_live(&mut self, now: Now, conn: ConnId) {
-        let news = self.news();
+        let news = self.news(now.at);
         let moved = self.peers.get(&conn).is_some_and(|p| p.told_news != news);
         let interval = match self.config.role {
             _ if moved => TELL_NEWS,
@@ -272,7 +275,7 @@ impl Swarm {
         let payload = self.live(now).encode();
         let tip = self.tip_sequence();
         let version = self.live_version;
-        let news = self.news();
+        let news = self.news(now.at);
         let Some(peer) = self.peers.get_mut(&conn) else {
             return;
         };
