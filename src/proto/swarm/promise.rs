@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::{
     super::{
-        hops::CLASSES,
+        hops::{CLASSES, class_of},
         lap::Sequence,
         time::{Instant, Now},
     },
@@ -35,6 +35,8 @@ const ELSEWHERE: u32 = 4;
 const UNTRIED: u32 = 10;
 /// Who gives nothing has what is left.
 const NOTHING: u32 = 10_000;
+/// The part of its promises that a viewer keeps for those who give.
+const FOR_GIVERS: f64 = 0.25;
 /// An uplink that needs more than this part of what a missing piece is waited for to send one gives
 /// none: it would come too late, and what its owner has to say waits behind it.
 const A_PIECE: u32 = 10;
@@ -78,6 +80,10 @@ impl Swarm {
         if self.uplink.carrier.takes_up_to(conn, sequence, most) {
             return true;
         }
+        if self.keeps_room_from(now, conn) {
+            self.uplink.carrier.free(conn, class_of(sequence));
+            return false;
+        }
         let stream = self.pace.bytes_per_second();
         let (peers, hops) = (&self.peers, &self.hops);
         let cost = |conn: ConnId, class: usize| {
@@ -86,6 +92,17 @@ impl Swarm {
             HOP_COST * ours + theirs.map_or(0, |peer| cost_of(peer, now, class, ours, stream))
         };
         self.uplink.carrier.takes(now, conn, sequence, cost)
+    }
+
+    /// Whether what is left is kept for those who give, once the uplink was full. Were all of it taken,
+    /// one of them who comes would look elsewhere, and long, before a place changed hands.
+    fn keeps_room_from(&self, now: Instant, conn: ConnId) -> bool {
+        let carrier = &self.uplink.carrier;
+        let nothing = |peer: &Peer| peer.gives(now).is_none();
+        self.viewer.is_some()
+            && self.uplink.is_measured()
+            && carrier.free_copies() < carrier.copies() * FOR_GIVERS
+            && self.peers.get(&conn).is_some_and(nothing)
     }
 
     /// Whether the uplink is so slow that what it gives comes too late.
