@@ -392,7 +392,8 @@ impl Swarm {
         let mut next: Option<((bool, u32), usize)> = None;
         for (at, ready) in self.uplink.ready.iter().enumerate() {
             let copies = self.copies.get(&ready.sequence).copied().unwrap_or(0);
-            let rank = (!ready.promised, if ready.promised { 0 } else { copies });
+            let first_copies = !ready.promised || self.viewer.is_none();
+            let rank = (!ready.promised, if first_copies { copies } else { 0 });
             let takes = (ready.promised || crowded.is_none())
                 && self
                     .peers
