@@ -29,9 +29,9 @@ use super::{
 const HORIZON: Duration = Duration::from_millis(500);
 /// The same in pieces, where pieces are few.
 const HORIZON_AT_LEAST: u64 = 4;
-/// Who still has to fetch so many pieces that exist does not ask for more: what comes is to come in
+/// Who still has to fetch so much of what exists does not ask for more: what comes is to come in
 /// order.
-const CATCHING_UP: usize = 24;
+const CATCHING_UP: Duration = Duration::from_millis(1250);
 /// Another parent has to promise so much less delay.
 const BETTER_BY: Duration = Duration::from_millis(40);
 /// A class in which no promise was kept for so long is not fed, nor one for two of its pieces.
@@ -82,7 +82,8 @@ impl Swarm {
         let (Some(next), Some(tip)) = (next, self.tip_sequence()) else {
             return;
         };
-        if self.end.is_some() || self.wanted.unasked_count() > CATCHING_UP {
+        let much = self.pace.pieces_in(CATCHING_UP).max(HORIZON_AT_LEAST);
+        if self.end.is_some() || self.wanted.unasked_count() as u64 > much {
             return;
         }
         let horizon = self.pace.pieces_in(HORIZON).max(HORIZON_AT_LEAST);

@@ -33,6 +33,8 @@ const MUCH: f64 = 2.0;
 const ELSEWHERE: u32 = 4;
 /// What it counts that its word was not tried of late.
 const UNTRIED: u32 = 10;
+/// Credit below which
+const SLOWLY: [f64; 3] = [1.2, 0.6, 0.2];
 /// Who gives nothing has what is left.
 const NOTHING: u32 = 10_000;
 /// The part of its promises that a viewer keeps for those who give.
@@ -86,10 +88,14 @@ impl Swarm {
         }
         let stream = self.pace.bytes_per_second();
         let (peers, hops) = (&self.peers, &self.hops);
+        let source = self.viewer.is_none();
         let cost = |conn: ConnId, class: usize| {
             let ours = u32::from(hops.in_class(class));
             let theirs = peers.get(&conn);
-            HOP_COST * ours + theirs.map_or(0, |peer| cost_of(peer, now, class, ours, stream))
+            HOP_COST * ours
+                + theirs.map_or(0, |peer| {
+                    if source { SLOWLY.iter().filter(|&&credit| peer.credit < credit).count() as u32 } else { cost_of(peer, now, class, ours, stream) }
+                })
         };
         self.uplink.carrier.takes(now, conn, sequence, cost)
     }
