@@ -108,7 +108,11 @@ impl Carrier {
         if !free {
             // Who has its share makes no other place change hands.
             let share = self.share();
-            if carried >= share || !self.evens(place.1, share) && !self.flattens(now, place, cost) {
+            if carried >= share
+                || !self.evens_classes(place.1, &cost)
+                    && !self.evens(place.1, share)
+                    && !self.flattens(now, place, cost)
+            {
                 return false;
             }
         }
@@ -135,6 +139,19 @@ impl Carrier {
     /// Places for one neighbour while others want them.
     fn share(&self) -> usize {
         self.allowance.map_or(usize::MAX, |allowed| allowed.each)
+    }
+
+    /// Whether the dearest place of a class with more copies makes room in this one, at a source: what
+    /// nobody gets from it nobody gets.
+    fn evens_classes(&mut self, class: usize, cost: impl Fn(ConnId, usize) -> u32) -> bool {
+        let most = (0..CLASSES).map(|class| self.in_class(class)).max();
+        if self.allowance.is_none() || most.is_none_or(|most| most < self.in_class(class) + 2) {
+            return false;
+        }
+        let places = self.places.keys().copied();
+        let most = places.filter(|&(_, c)| Some(self.in_class(c)) == most);
+        let worst = most.max_by_key(|&(conn, c)| (cost(conn, c), conn));
+        worst.is_some_and(|place| self.places.remove(&place).is_some())
     }
 
     /// Whether a neighbour that has more than its share makes room in this class.
@@ -327,6 +344,21 @@ mod tests {
             assert!(carrier.takes(at(5000), conn, place, alike));
         }
         carrier
+    }
+
+    #[test]
+    fn a_source_gives_no_class_a_second_copy_while_another_has_none() {
+        let mut carrier = Carrier::default();
+        carrier.allow(1.0, 7);
+        let crowd = [(1, 0), (2, 1), (3, 0)];
+        for (conn, class) in crowd {
+            carrier
+                .places
+                .insert((ConnId(conn), class), class as Sequence);
+        }
+        assert!(carrier.takes(at(5000), ConnId(4), 2, alike));
+        let taken = |class| carrier.promised(class);
+        assert_eq!([taken(0), taken(1), taken(2)], [1, 1, 1]);
     }
 
     #[test]

@@ -33,8 +33,8 @@ const MUCH: f64 = 2.0;
 const ELSEWHERE: u32 = 4;
 /// What it counts that its word was not tried of late.
 const UNTRIED: u32 = 10;
-/// Credit below which
-const SLOWLY: [f64; 3] = [1.2, 0.6, 0.2];
+/// What divides a source's viewers by credit: within a step a place does not change hands.
+const CREDIT_STEPS: [f64; 3] = [0.2, 0.6, 1.2];
 /// Who gives nothing has what is left.
 const NOTHING: u32 = 10_000;
 /// The part of its promises that a viewer keeps for those who give.
@@ -64,6 +64,15 @@ fn cost_of(peer: &Peer, now: Instant, class: usize, ours: u32, stream: f64) -> u
     }
 }
 
+/// The same at a source: each step of credit that it lacks. A source is given nothing that would prove a
+/// claim, but it sees what becomes of the pieces that it gives.
+fn cost_at_source(peer: &Peer) -> u32 {
+    CREDIT_STEPS
+        .map(|step| u32::from(peer.credit < step))
+        .iter()
+        .sum()
+}
+
 impl Swarm {
     /// Whether the uplink has room for one more promise.
     pub(super) fn carries(&mut self, now: Instant, conn: ConnId, sequence: Sequence) -> bool {
@@ -91,11 +100,11 @@ impl Swarm {
         let source = self.viewer.is_none();
         let cost = |conn: ConnId, class: usize| {
             let ours = u32::from(hops.in_class(class));
-            let theirs = peers.get(&conn);
-            HOP_COST * ours
-                + theirs.map_or(0, |peer| {
-                    if source { SLOWLY.iter().filter(|&&credit| peer.credit < credit).count() as u32 } else { cost_of(peer, now, class, ours, stream) }
-                })
+            match peers.get(&conn) {
+                None => HOP_COST * ours,
+                Some(peer) if source => cost_at_source(peer),
+                Some(peer) => HOP_COST * ours + cost_of(peer, now, class, ours, stream),
+            }
         };
         self.uplink.carrier.takes(now, conn, sequence, cost)
     }
