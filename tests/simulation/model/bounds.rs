@@ -52,7 +52,7 @@ pub(crate) const QUANTILES: [f64; 4] = [0.50, 0.95, 0.99, 1.0];
 impl Bounds {
     /// For the uplinks of these givers, in multiples of the bitrate, among so many viewers.
     pub(crate) fn new(options: &Options, givers: &[f64], viewers: usize) -> Self {
-        let piece = options.piece_size as usize;
+        let piece = options.piece();
         let on_link = link::cost(piece + PIECE_HEAD) as f64;
         // What one copy of the stream costs an uplink, in multiples of the bitrate.
         let copy = on_link * 8.0 * options.piece_rate() / options.bitrate;

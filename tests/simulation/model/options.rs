@@ -8,10 +8,14 @@
 
 //! The setting of a simulation.
 
+use gstlivetorrent::proto::piece::HEADER_LEN;
+
 use super::queue::Micros;
 
 /// µs in a second.
 pub(crate) const SECOND: Micros = 1_000_000;
+/// A source closes a piece that was open for so many seconds (`flush-time` of the sink).
+const FLUSH: f64 = 0.1;
 
 /// Newcomers: `count` of them spread evenly over `[from, to)`, seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,9 +116,15 @@ impl Options {
         self.joins.iter().map(|group| group.count).sum()
     }
 
-    /// Payload bytes of a full piece.
+    /// Payload bytes of a piece: of a full one, or of one that was closed since it was open for long.
     pub(crate) fn payload(&self) -> usize {
-        (self.piece_size as usize).saturating_sub(gstlivetorrent::proto::piece::HEADER_LEN)
+        let full = (self.piece_size as usize).saturating_sub(HEADER_LEN);
+        full.min((self.bitrate / 8.0 * FLUSH) as usize).max(1)
+    }
+
+    /// Bytes of a piece.
+    pub(crate) fn piece(&self) -> usize {
+        self.payload() + HEADER_LEN
     }
 
     /// Pieces in a second.

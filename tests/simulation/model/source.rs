@@ -62,7 +62,7 @@ impl Broadcast {
             .expect("options are within what a stream can be");
         let metainfo = Arc::new(Metainfo::new(info));
         let mut rng = fastrand::Rng::with_seed(options.seed ^ 0x50c4);
-        let mut payload = vec![0; options.piece_size as usize - HEADER_LEN];
+        let mut payload = vec![0; options.payload()];
         rng.fill(&mut payload);
         Self {
             sealer: Sealer::new(key, metainfo.info.infohash(), WALL, 0),
