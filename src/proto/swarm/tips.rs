@@ -34,6 +34,8 @@ pub(super) const TELL_AT_MOST: Duration = Duration::from_millis(250);
 /// What neighbours go by when they look for a parent is told sooner. More often it would cost them
 /// more than it helps: in a flash crowd everything changes all the time.
 const TELL_NEWS: Duration = Duration::from_secs(1);
+/// A stream of so many bytes a second or more (2.5 Mbit/s) has room for that.
+const USUAL_STREAM: f64 = 312_500.0;
 /// How far past our tip we keep requests.
 const AHEAD: Duration = Duration::from_millis(1500);
 /// The same in pieces, where pieces are few.
@@ -249,11 +251,17 @@ impl Swarm {
         let news = self.news(now.at);
         let moved = self.peers.get(&conn).is_some_and(|p| p.told_news != news);
         let interval = match self.config.role {
-            _ if moved => TELL_NEWS,
+            _ if moved => self.tell_news(),
             Role::Source => TELL_EVERY_SOURCE,
             Role::Viewer { .. } => TELL_EVERY,
         };
         self.tell_live_after(now, conn, interval);
+    }
+
+    /// How often news is told: of a slow stream it would be as much as the stream.
+    fn tell_news(&self) -> Duration {
+        let slower = (USUAL_STREAM / self.pace.bytes_per_second()).max(1.0);
+        TELL_NEWS.mul_f64(slower).min(TELL_EVERY)
     }
 
     fn tell_live_after(&mut self, now: Now, conn: ConnId, interval: Duration) {
