@@ -108,10 +108,9 @@ impl Carrier {
         if !free {
             // Who has its share makes no other place change hands.
             let share = self.share();
-            if carried >= share
-                || !self.evens_classes(place.1, &cost)
-                    && !self.evens(place.1, share)
-                    && !self.flattens(now, place, cost)
+            if !self.evens_classes(place.1, &cost)
+                && (carried >= share
+                    || !self.evens(place.1, share) && !self.flattens(now, place, cost))
             {
                 return false;
             }

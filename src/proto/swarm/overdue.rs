@@ -87,7 +87,8 @@ impl Swarm {
         }
         let usual = self.wanted.time_for(
             request.sequence,
-            peer.late_after(patience).min(LATE_AT_MOST),
+            peer.late_after(patience)
+                .min(LATE_AT_MOST.max(peer.quickest_answer() * 2)),
         );
         let since = now.since(request.at);
         since >= usual * 3 / 2 || since >= usual && !moving(usual)
@@ -165,6 +166,12 @@ impl Swarm {
         let Some(peer) = self.peers.get_mut(&conn) else {
             return;
         };
+        // A REJECT takes a round trip, and no answer came in less.
+        let at_most = RECALLED_AT_MOST.max(peer.quickest_answer());
+        let answer = peer
+            .answer_time
+            .unwrap_or_default()
+            .clamp(RECALLED, at_most);
         let late = |request: &&mut Request| request.sequence == sequence;
         let Some(request) = peer.requests.iter_mut().find(late) else {
             return;
@@ -181,13 +188,7 @@ impl Swarm {
                     self.leave(now.at, conn, class_of(sequence));
                 }
             }
-            Some(recalled)
-                if now.at.since(recalled)
-                    >= peer
-                        .answer_time
-                        .unwrap_or_default()
-                        .clamp(RECALLED, RECALLED_AT_MOST) =>
-            {
+            Some(recalled) if now.at.since(recalled) >= answer => {
                 request.cancelled = true;
                 self.wanted.was_late(sequence);
                 self.unask(sequence);
