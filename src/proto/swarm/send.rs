@@ -409,7 +409,7 @@ impl Swarm {
         if ready.promised {
             self.learn_from(now.at, &ready);
         }
-        self.answer(ready.conn, ready.sequence)
+        self.answer(now.at, ready.conn, ready.sequence)
     }
 
     /// What it says of the uplink and of a connection how long a promise waited whose piece is here.
@@ -475,7 +475,7 @@ impl Swarm {
     }
 
     /// Turns a pending request into an answer under way.
-    fn answer(&mut self, conn: ConnId, sequence: Sequence) -> bool {
+    fn answer(&mut self, now: Instant, conn: ConnId, sequence: Sequence) -> bool {
         let (Some(peer), Some(piece)) = (self.peers.get_mut(&conn), self.store.get(sequence))
         else {
             return false;
@@ -497,7 +497,7 @@ impl Swarm {
         });
         self.uplink.answering.push_back(conn);
         *self.copies.entry(sequence).or_insert(0) += 1;
-        self.spread.gave(conn, sequence);
+        self.spread.gave(now, conn, sequence);
         true
     }
 }

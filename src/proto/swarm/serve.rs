@@ -126,6 +126,12 @@ impl Swarm {
         if self.peers.get(&conn).is_some_and(auxiliary) {
             return false;
         }
+        // What went astray is worth more than a third copy of what did not.
+        if self.spread.is_astray(now, sequence, TWO_ROUND_TRIPS)
+            && self.uplink.waiting(sequence) == 0
+        {
+            return false;
+        }
         let copies = self.copies.get(&sequence).copied().unwrap_or(0) as usize;
         let copies = copies + self.uplink.waiting(sequence);
         let published = self.recent.iter().find(|(_, s)| *s == sequence);

@@ -24,6 +24,8 @@ use super::{
 
 /// Pieces that are followed at a time.
 const FOLLOWED: usize = 64;
+/// A piece that so many others show spreads.
+const SPREADS: usize = 2;
 /// A piece that has not spread after this has not spread.
 const LOST: Duration = Duration::from_secs(2);
 
@@ -41,6 +43,8 @@ const STRICT: i32 = 3;
 struct Followed {
     published: Instant,
     given: BTreeSet<ConnId>,
+    /// When it was last given to one.
+    given_at: Instant,
     shown: usize,
     /// Viewers that have to show it.
     enough: usize,
@@ -74,6 +78,7 @@ impl Spread {
         let followed = Followed {
             published: now,
             given: BTreeSet::new(),
+            given_at: now,
             shown: 0,
             enough: (viewers / 2).max(1),
         };
@@ -81,10 +86,17 @@ impl Spread {
     }
 
     /// A piece was given to a viewer.
-    pub(super) fn gave(&mut self, conn: ConnId, sequence: Sequence) {
+    pub(super) fn gave(&mut self, now: Instant, conn: ConnId, sequence: Sequence) {
         if let Some(followed) = self.followed.get_mut(&sequence) {
             followed.given.insert(conn);
+            followed.given_at = now;
         }
+    }
+
+    /// Whether a piece went astray: `after` it was last given hardly anybody else shows it.
+    pub(super) fn is_astray(&self, now: Instant, sequence: Sequence, after: Duration) -> bool {
+        let followed = self.followed.get(&sequence);
+        followed.is_some_and(|f| f.shown < SPREADS && now.since(f.given_at) >= after)
     }
 
     /// A viewer shows a piece.
@@ -149,7 +161,7 @@ mod tests {
         for piece in 0..200u64 {
             let now = piece * 50;
             spread.published(at(now), piece, 4);
-            spread.gave(if piece % 2 == 0 { giver } else { taker }, piece);
+            spread.gave(at(now), if piece % 2 == 0 { giver } else { taker }, piece);
             if piece % 2 == 0 {
                 spread.showed(at(now + 100), other, piece);
                 spread.showed(at(now + 150), ConnId(4), piece);
@@ -164,12 +176,34 @@ mod tests {
     }
 
     #[test]
+    fn a_piece_is_astray_until_others_show_it_and_again_a_while_after_each_copy() {
+        let mut spread = Spread::default();
+        let astray =
+            |spread: &Spread, millis| spread.is_astray(at(millis), 7, Duration::from_millis(250));
+        spread.published(at(0), 7, 100);
+        spread.gave(at(10), ConnId(1), 7);
+        spread.showed(at(200), ConnId(1), 7);
+        assert!(!astray(&spread, 259) && astray(&spread, 260));
+        spread.gave(at(300), ConnId(2), 7);
+        assert!(!astray(&spread, 549) && astray(&spread, 550));
+        spread.showed(at(560), ConnId(3), 7);
+        assert!(astray(&spread, 570), "one is hardly anybody");
+        spread.showed(at(580), ConnId(4), 7);
+        assert!(!astray(&spread, 9000));
+        assert!(
+            !spread.is_astray(at(9000), 8, Duration::ZERO),
+            "not a piece of late"
+        );
+    }
+
+    #[test]
     fn who_was_given_little_is_not_judged_by_it_yet() {
         let mut spread = Spread::default();
         let (proved, new) = (ConnId(1), ConnId(2));
         for piece in 0..200u64 {
             spread.published(at(piece * 50), piece, 2);
-            spread.gave(if piece < 190 { proved } else { new }, piece);
+            let taker = if piece < 190 { proved } else { new };
+            spread.gave(at(piece * 50), taker, piece);
             let slow = if piece < 190 { 10 } else { 45 };
             spread.showed(at(piece * 50 + slow), ConnId(3), piece);
         }
