@@ -16,7 +16,9 @@ const FLOOR: f64 = 0.97;
 /// The same where most viewers cannot be called: the others have uplink for all of them, but not
 /// everybody finds one that has some left.
 const FLOOR_FIREWALLED: f64 = 0.7;
-/// The same where some promise what they never send, or send what nobody signed.
+/// The part of what all could have that givers reach where others take and give nothing.
+const FLOOR_AMONG_GREEDY: f64 = 0.9;
+/// The same where some send what nobody signed.
 const FLOOR_AMONG_ATTACKERS: f64 = 0.82;
 
 /// Few viewers for a short time, so that it runs in a test.
@@ -107,6 +109,31 @@ fn viewers_come_and_go() {
 }
 
 #[test]
+fn fast_and_slow_streams_are_watched() {
+    for (bitrate, uplinks) in [("8M", "0.25:20,1:50,3:30"), ("300k", "4:100")] {
+        let mut options = small(30);
+        options.set("bitrate", bitrate).unwrap();
+        options.set("uplinks", uplinks).unwrap();
+        options.set("source-link", "10").unwrap();
+        let report = run(options);
+        assert!(report.continuity.mean >= FLOOR, "{:?}", report.continuity);
+    }
+}
+
+#[test]
+fn a_source_that_can_give_little_gives_each_piece_once() {
+    for seed in 1..4 {
+        let mut options = small(30);
+        options.source_upload = 1.5;
+        options.seconds = 40;
+        options.seed = seed;
+        let report = run(options);
+        // A class that nobody gets would be a third; up to ten seconds pass until its roots are found.
+        assert!(report.continuity.mean >= 0.85, "{:?}", report.continuity);
+    }
+}
+
+#[test]
 fn most_viewers_cannot_be_dialled() {
     let mut options = small(30);
     options.firewalled = 60.0;
@@ -144,16 +171,17 @@ fn free_riders_among_too_few_givers() {
 
 #[test]
 fn liars_among_givers() {
-    let mut options = small(30);
-    options.liars = 20.0;
-    options.free_riders = 20.0;
-    let report = run(options);
-    assert_eq!((report.liars.viewers, report.free_riders.viewers), (6, 6));
-    assert!(
-        report.continuity.mean >= FLOOR_AMONG_ATTACKERS,
-        "{:?}",
-        report.continuity
-    );
+    for seed in 1..4 {
+        let mut options = small(30);
+        options.liars = 20.0;
+        options.free_riders = 20.0;
+        options.seed = seed;
+        let report = run(options);
+        assert_eq!((report.liars.viewers, report.free_riders.viewers), (6, 6));
+        // Which uplinks the givers have is chance, and some have too little for all.
+        let floor = FLOOR_AMONG_GREEDY * report.bounds.continuity;
+        assert!(report.continuity.mean >= floor, "{:?}", report.continuity);
+    }
 }
 
 #[test]
