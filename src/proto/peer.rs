@@ -502,7 +502,7 @@ impl Peer {
     pub(super) fn expected(&self, class: usize, hops: u8) -> Duration {
         self.classes[class].expected_lag(hops)
             + self.promise_time.unwrap_or(USUAL_ANSWER)
-            + A_BROKEN_WORD * self.classes[class].refusals.min(16)
+            + A_BROKEN_WORD * self.classes[class].refusals.min(MAX_BROKEN.into())
             + A_STRANGER * u32::from(self.answered_at.is_none())
     }
 

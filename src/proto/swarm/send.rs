@@ -368,7 +368,8 @@ impl Swarm {
     }
 
     /// Begins the next answer: what was promised, first come first served; then the piece that was
-    /// given least often, so that each is somewhere before it is everywhere.
+    /// given least often, so that each is somewhere before it is everywhere. At a source that counts
+    /// among promises too: what it gives to nobody nobody has.
     fn begin(&mut self, now: Now) -> bool {
         // Who does not take in what it is sent holds up nobody else.
         let stuck_after = self.uplink.stuck_after();
