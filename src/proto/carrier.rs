@@ -106,11 +106,12 @@ impl Carrier {
         }
         let free = self.places.len() < self.most() && self.has_room(place.1);
         if !free {
-            // Who has its share makes no other place change hands.
+            // Who has its share makes another place change hands only where that is much dearer.
             let share = self.share();
+            let has_share = carried >= share;
             if !self.evens_classes(place.1, &cost)
-                && (carried >= share
-                    || !self.evens(place.1, share) && !self.flattens(now, place, cost))
+                && (has_share || !self.evens(place.1, share))
+                && !self.flattens(now, place, u32::from(has_share), cost)
             {
                 return false;
             }
@@ -177,11 +178,12 @@ impl Carrier {
         self.places.keys().filter(|(_, c)| *c == class).count()
     }
 
-    /// Whether the dearest place makes room for a cheaper one.
+    /// Whether the dearest place makes room for one that is cheaper by more than `by`.
     fn flattens(
         &mut self,
         now: Instant,
         place: Place,
+        by: u32,
         cost: impl Fn(ConnId, usize) -> u32,
     ) -> bool {
         if now.since(self.flattened_at) < FLATTEN_EVERY {
@@ -194,7 +196,7 @@ impl Carrier {
             .filter(|(_, class)| !same_class || *class == place.1)
             .map(|&(conn, class)| (cost(conn, class), (conn, class)))
             .max();
-        let Some((_, worst)) = worst.filter(|(most, _)| *most > cost(place.0, place.1)) else {
+        let Some((_, worst)) = worst.filter(|(most, _)| *most > cost(place.0, place.1) + by) else {
             return false;
         };
         self.flattened_at = now;
@@ -358,6 +360,23 @@ mod tests {
         assert!(carrier.takes(at(5000), ConnId(4), 2, alike));
         let taken = |class| carrier.promised(class);
         assert_eq!([taken(0), taken(1), taken(2)], [1, 1, 1]);
+    }
+
+    #[test]
+    fn who_has_its_share_of_a_source_takes_another_place_only_from_one_much_dearer() {
+        let place_of_another = |dear| {
+            let mut carrier = Carrier::default();
+            carrier.allow(1.0, 3);
+            for (conn, class) in [(1, 0), (2, 1), (3, 2)] {
+                carrier
+                    .places
+                    .insert((ConnId(conn), class), class as Sequence);
+            }
+            let cost = |conn: ConnId, _| if conn == ConnId(2) { dear } else { 0 };
+            carrier.takes(at(5000), ConnId(1), 1, cost)
+        };
+        assert!(!place_of_another(1));
+        assert!(place_of_another(2));
     }
 
     #[test]
