@@ -41,6 +41,8 @@ const GROW_AFTER: Duration = Duration::from_secs(2);
 /// How often a place changes hands. Whoever loses one has to find another, and who is fed by it
 /// waits meanwhile.
 const FLATTEN_EVERY: Duration = Duration::from_millis(100);
+/// How much dearer than another a viewer's place has to be to make room for it.
+const CLEARLY: u32 = 8;
 /// A class of which so many sequences went by without a request is free again.
 const MISSED: u64 = CLASSES as u64;
 
@@ -111,7 +113,7 @@ impl Carrier {
             let has_share = carried >= share;
             if !self.evens_classes(place.1, &cost)
                 && (has_share || !self.evens(place.1, share))
-                && !self.flattens(now, place, u32::from(has_share), cost)
+                && !self.flattens(now, place, self.clearly(has_share), cost)
             {
                 return false;
             }
@@ -176,6 +178,15 @@ impl Carrier {
 
     fn in_class(&self, class: usize) -> usize {
         self.places.keys().filter(|(_, c)| *c == class).count()
+    }
+
+    /// By how much a place has to be dearer than another to make room for it. Each time a viewer's place
+    /// changes hands all those below it wait.
+    fn clearly(&self, has_share: bool) -> u32 {
+        match self.allowance {
+            Some(_) => u32::from(has_share),
+            None => CLEARLY,
+        }
     }
 
     /// Whether the dearest place makes room for one that is cheaper by more than `by`.
@@ -427,7 +438,7 @@ mod tests {
             if conn == ConnId(9) {
                 2
             } else {
-                class as u32 * 3
+                class as u32 * 6
             }
         };
         assert!(carrier.takes(at(9000), ConnId(9), 60, cost));
@@ -438,6 +449,8 @@ mod tests {
             "not too often"
         );
         assert!(!carrier.takes(at(12_000), ConnId(8), 60, |_, _| 9));
+        let little = |conn: ConnId, _| if conn == ConnId(8) { 0 } else { CLEARLY };
+        assert!(!carrier.takes(at(12_000), ConnId(8), 60, little));
     }
 
     #[test]

@@ -76,6 +76,8 @@ impl ClassHops {
 pub(super) struct HopTable {
     all: VecDeque<u8>,
     classes: [ClassPlace; CLASSES],
+    /// The newest piece of each class that we got.
+    newest: [Sequence; CLASSES],
 }
 
 /// Where we are in one class.
@@ -99,6 +101,7 @@ impl Default for HopTable {
         Self {
             all: VecDeque::new(),
             classes: [place; CLASSES],
+            newest: [0; CLASSES],
         }
     }
 }
@@ -127,6 +130,17 @@ impl HopTable {
         self.classes[class].fed = Some(now);
     }
 
+    /// A piece is here.
+    pub(super) fn got(&mut self, sequence: Sequence) {
+        let newest = &mut self.newest[class_of(sequence)];
+        *newest = sequence.max(*newest);
+    }
+
+    /// The newest piece of a class that we got.
+    pub(super) const fn newest(&self, class: usize) -> Sequence {
+        self.newest[class]
+    }
+
     /// Whether a promise was kept so lately.
     pub(super) fn is_fed(&self, now: Instant, class: usize, within: Duration) -> bool {
         let fed = self.classes[class].fed;
@@ -138,11 +152,11 @@ impl HopTable {
         self.classes[class].orphaned.get_or_insert(now);
     }
 
-    /// How far from the source those may be whom we ask in this class: not as far as we are, and
-    /// farther the longer nobody there has room.
+    /// How far from the source those may be whom we ask in this class: not as far as we are; once the
+    /// way is lost as far, and farther the longer nobody there has room.
     pub(super) fn reach(&self, now: Instant, class: usize) -> u8 {
         let ClassPlace { hops, orphaned, .. } = self.classes[class];
-        let farther = orphaned.map_or(0, |since| now.since(since).as_millis() / A_HOP_FARTHER);
+        let farther = orphaned.map_or(0, |since| 1 + now.since(since).as_millis() / A_HOP_FARTHER);
         hops.saturating_add(u8::try_from(farther).unwrap_or(FAR))
     }
 
@@ -232,8 +246,8 @@ mod tests {
         assert_eq!(table.reach(at(9000), 0), 2);
         table.orphaned(at(1000), 0);
         table.orphaned(at(1400), 0);
-        assert_eq!(table.reach(at(1000), 0), 2);
-        assert_eq!(table.reach(at(1500), 0), 4, "since the first refusal");
+        assert_eq!(table.reach(at(1000), 0), 3);
+        assert_eq!(table.reach(at(1500), 0), 5, "since the first refusal");
         assert_eq!(table.in_class(0), 2, "and goes on saying where it was");
         table.follows(0, 3);
         table.kept(at(9000), 0, 3);

@@ -104,6 +104,8 @@ pub(super) struct ClassRecord {
     jitter: Duration,
     /// Part of the pieces that it showed before we held them.
     earlier: f32,
+    /// The newest piece of the class that it showed.
+    pub(super) newest: Sequence,
     /// It is not asked ahead in this class before then.
     pub(super) rests_until: Instant,
     refusals: u32,

@@ -130,7 +130,11 @@ impl Swarm {
                 let hops = if parent == Some(conn) {
                     peer.live.hops_at(sequence)
                 } else {
-                    peer.hops_towards(sequence, ours, self.config.peer_id)?
+                    let theirs = peer.hops_towards(sequence, ours, self.config.peer_id)?;
+                    // Who is no nearer may hang on us, unless it shows what we lack.
+                    let nearer = theirs < self.hops.in_class(class);
+                    let ahead_of_us = peer.classes[class].newest > self.hops.newest(class);
+                    (nearer || ahead_of_us).then_some(theirs)?
                 };
                 let mut expected = peer.expected(class, hops);
                 if parent == Some(conn) {

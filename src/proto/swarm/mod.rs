@@ -152,6 +152,9 @@ pub struct Swarm {
     auxiliaries: BTreeSet<SocketAddr>,
     /// When a neighbour of no use was last let go.
     swapped_at: Instant,
+    /// When every class was last fed, and how long ago that was.
+    fed_at: Instant,
+    unfed_for: Duration,
     /// Counts changes of what `tstream_live` says.
     live_version: u64,
     choker: Choker,
@@ -213,6 +216,8 @@ impl Swarm {
             spread: Spread::default(),
             auxiliaries: BTreeSet::new(),
             swapped_at: now.at,
+            fed_at: now.at,
+            unfed_for: Duration::ZERO,
             live_version: 1,
             choker: Choker::default(),
             viewer,

@@ -15,6 +15,7 @@ use super::{
     super::{
         address::Scope,
         address_book::{LONGEST_RETRY, Trust},
+        hops::CLASSES,
         peer::Peer,
         time::{Instant, Now},
         timer::Timer,
@@ -45,6 +46,14 @@ const RETRY_AWAY: Duration = Duration::from_secs(10);
 const SETTLING: Duration = Duration::from_secs(30);
 /// How often a neighbour of no use makes way for another.
 const SWAP_EVERY: Duration = Duration::from_secs(5);
+/// A class in which no promise was kept for so long finds no way to the source among the neighbours.
+const UNFED: Duration = Duration::from_secs(2);
+/// Then one more neighbour is looked for each time that so long has passed, up to so many more,
+const ONE_MORE_EVERY: Duration = Duration::from_secs(3);
+const MOST_MORE: usize = 4;
+/// and one of no use makes way sooner, and more often.
+const SETTLING_UNFED: Duration = Duration::from_secs(4);
+const SWAP_EVERY_UNFED: Duration = Duration::from_secs(1);
 /// Most addresses in one exchange.
 const MAX_PEX: usize = 50;
 
@@ -89,11 +98,18 @@ impl Swarm {
         if dialing >= MAX_DIALS {
             return None;
         }
-        if self.peers.len() + dialing < self.config.max_peers.min(ENOUGH_PEERS) {
+        if self.peers.len() + dialing < self.enough_peers() {
             return Some(Trust::Heard);
         }
         let dialled = self.peers.values().filter(|peer| !peer.inbound).count();
         (dialled + dialing < self.config.max_peers).then_some(Trust::Named)
+    }
+
+    /// Until how many peers others are looked for.
+    fn enough_peers(&self) -> usize {
+        let more = self.unfed_for.as_micros() / ONE_MORE_EVERY.as_micros();
+        let more = usize::try_from(more).unwrap_or(MOST_MORE).min(MOST_MORE);
+        self.config.max_peers.min(ENOUGH_PEERS + more)
     }
 
     fn is_connected_to(&self, address: SocketAddr) -> bool {
@@ -136,9 +152,14 @@ impl Swarm {
     /// The neighbour that is of least use, if any is of none.
     fn least_useful(&self, now: Instant) -> Option<ConnId> {
         let few = self.few();
+        let settling = if self.unfed_for >= ONE_MORE_EVERY {
+            SETTLING_UNFED
+        } else {
+            SETTLING
+        };
         let idle = |conn: ConnId, peer: &Peer| {
             !peer.turned_away
-                && now.since(peer.since) >= SETTLING
+                && now.since(peer.since) >= settling
                 && peer.is_unused(now, few)
                 && (peer.choked_by_us || self.viewer.is_some())
                 && !self.uplink.carrier.carries_any(conn)
@@ -155,16 +176,35 @@ impl Swarm {
     /// Lets go of a neighbour that is of no use, for one that may be: the search for better
     /// neighbours never ends, and whoever is let go has room for those who have none.
     pub(super) fn look_for_better(&mut self, now: Now) {
-        if self.viewer.is_none() || now.at.since(self.swapped_at) < SWAP_EVERY {
+        if self.viewer.is_none() {
+            return;
+        }
+        self.notice_unfed(now.at);
+        let every = if self.unfed_for.is_zero() {
+            SWAP_EVERY
+        } else {
+            SWAP_EVERY_UNFED
+        };
+        if now.at.since(self.swapped_at) < every {
             return;
         }
         self.swapped_at = now.at;
-        if self.peers.len() < self.config.max_peers.min(ENOUGH_PEERS) {
+        if self.peers.len() < self.enough_peers() {
             return;
         }
         if let Some(conn) = self.least_useful(now.at) {
             self.farewell(now, conn, Farewell::rule("of no use to each other"));
         }
+    }
+
+    /// Counts for how long some class has been without a way to the source.
+    fn notice_unfed(&mut self, now: Instant) {
+        let watches = self.viewer.as_ref().is_some_and(|v| v.next().is_some());
+        let fed = (0..CLASSES).all(|class| self.hops.is_fed(now, class, UNFED));
+        if fed || !watches {
+            self.fed_at = now;
+        }
+        self.unfed_for = now.since(self.fed_at);
     }
 
     pub(super) fn take_pex(&mut self, now: Now, conn: ConnId, pex: &Pex) {

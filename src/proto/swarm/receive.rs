@@ -132,6 +132,7 @@ impl Swarm {
         if let Some(peer) = self.peers.get_mut(&conn) {
             peer.have.insert(sequence);
             self.hops.received(peer.live.hops_or_far());
+            self.hops.got(sequence);
             let hops = peer.live.hops_at(sequence);
             if ahead {
                 let class = class_of(sequence);

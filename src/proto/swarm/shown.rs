@@ -116,6 +116,8 @@ impl Swarm {
         peer.showed_at = now;
         peer.newest_shown = peer.newest_shown.max(Some(sequence));
         peer.refused.remove(&sequence);
+        let record = &mut peer.classes[class_of(sequence)];
+        record.newest = record.newest.max(sequence);
         if let Some(first) = first {
             peer.classes[class_of(sequence)].showed(now.since(first));
         }

@@ -45,12 +45,13 @@ impl Swarm {
     /// What we say of ourselves.
     pub(super) fn live(&self, now: Now) -> Live {
         let serving = self.config.upload_enabled;
+        let promises = serving && !self.is_too_slow_to_give();
         let newest = self.store.newest();
         Live {
             tip: self.tip.as_ref().map(|tip| *tip.proof.bytes()),
             floor: self.floor.filter(|_| serving),
             ra: self.store.newest_random_access().filter(|_| serving),
-            ahead: if serving { self.ahead() } else { 0 },
+            ahead: if promises { self.ahead() } else { 0 },
             hops: self.hops(),
             class_hops: self.class_hops(now.at),
             lag: self.viewer.as_ref().and(newest).map(|_| self.lag_millis()),

@@ -8,6 +8,7 @@
 
 //! One swarm and peers that are scripted message by message.
 
+mod ahead;
 mod asking;
 mod fuzz;
 mod giving;
