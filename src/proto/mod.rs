@@ -39,6 +39,7 @@ pub mod limiter;
 pub mod metainfo;
 pub mod pace;
 mod peer;
+mod peers;
 pub mod picker;
 pub mod piece;
 mod playout;

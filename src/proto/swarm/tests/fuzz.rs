@@ -14,7 +14,7 @@ use super::*;
 fn anything(script: &Script, conn: ConnId, pieces: &[Piece], rng: &mut fastrand::Rng) -> Message {
     let piece = &pieces[rng.usize(..pieces.len())];
     if rng.bool()
-        && let Some(request) = script.swarm.peers[&conn].requests.first()
+        && let Some(request) = script.swarm.peers.get(&conn).unwrap().requests.first()
         && let Some(asked) = pieces.iter().find(|p| p.sequence() == request.sequence)
     {
         return Message::Piece {
