@@ -170,6 +170,10 @@ pub(crate) struct Flow {
     pub(crate) unconfirmed: u32,
     /// Bytes sent to an end that vanished.
     pub(crate) lost: u32,
+    /// Bytes under way, and some whose acknowledgement was not looked at yet.
+    flying: u32,
+    /// How many messages wait for room in the window.
+    waiting: u32,
     /// What takes room in the window; nothing before the first message that does.
     flight: Option<Box<Flight>>,
 }
@@ -177,8 +181,7 @@ pub(crate) struct Flow {
 /// What is under way on a connection, and what waits for that.
 #[derive(Debug, Default)]
 struct Flight {
-    /// Bytes under way, and when which of them are acknowledged.
-    flying: u32,
+    /// When how many of the bytes under way are acknowledged.
     acks: VecDeque<(Micros, u32)>,
     /// Messages that wait for room in the window.
     waiting: VecDeque<u32>,
@@ -190,13 +193,17 @@ impl Flow {
         let Some(flight) = &mut self.flight else {
             return true;
         };
+        // Most connections carry little, and are not looked at any closer.
+        if f64::from(self.flying) < window {
+            return true;
+        }
         while let Some(&(at, bytes)) = flight.acks.front()
             && at <= now
         {
             flight.acks.pop_front();
-            flight.flying -= bytes;
+            self.flying -= bytes;
         }
-        f64::from(flight.flying) < window
+        f64::from(self.flying) < window
     }
 
     /// When it may have room again.
@@ -209,7 +216,7 @@ impl Flow {
         if bytes >= SEGMENT {
             let flight = self.flight.get_or_insert_default();
             let before = flight.acks.back().map_or(0, |&(before, _)| before);
-            flight.flying += bytes as u32;
+            self.flying += bytes as u32;
             flight.acks.push_back((at.max(before), bytes as u32));
         }
     }
@@ -218,17 +225,19 @@ impl Flow {
     pub(crate) fn wait(&mut self, message: u32) {
         let flight = self.flight.get_or_insert_default();
         flight.waiting.push_back(message);
+        self.waiting += 1;
     }
 
     /// Whether any does.
-    pub(crate) fn has_waiting(&self) -> bool {
-        let flight = self.flight.as_ref();
-        flight.is_some_and(|flight| !flight.waiting.is_empty())
+    pub(crate) const fn has_waiting(&self) -> bool {
+        self.waiting > 0
     }
 
     /// The one that has waited longest; it waits no more.
     pub(crate) fn next_waiting(&mut self) -> Option<u32> {
-        self.flight.as_mut()?.waiting.pop_front()
+        let next = self.flight.as_mut()?.waiting.pop_front()?;
+        self.waiting -= 1;
+        Some(next)
     }
 }
 
