@@ -11,6 +11,8 @@
 //! A [`Piece`] value exists only of bytes whose signature verified or that were signed here, so
 //! whatever holds one may store, relay and deliver it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
@@ -208,8 +210,14 @@ fn signed_digest(infohash: &Infohash, signed: &[u8], content_digest: &[u8; 32]) 
 }
 
 /// A piece whose signature verified or that was signed here.
+///
+/// A clone is the same piece: the store, what is handed on and, where many ends of a stream run in
+/// one process, all of their stores share it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Piece {
+pub struct Piece(Arc<Sealed>);
+
+#[derive(PartialEq, Eq)]
+struct Sealed {
     header: Header,
     bytes: Bytes,
     content_digest: [u8; 32],
@@ -218,46 +226,47 @@ pub struct Piece {
 impl Piece {
     /// The fields of its header.
     #[must_use]
-    pub const fn header(&self) -> &Header {
-        &self.header
+    pub fn header(&self) -> &Header {
+        &self.0.header
     }
 
     /// Its absolute number.
     #[must_use]
-    pub const fn sequence(&self) -> Sequence {
-        self.header.sequence
+    pub fn sequence(&self) -> Sequence {
+        self.0.header.sequence
     }
 
     /// The source's clock when it closed the piece, µs since the Unix epoch.
     #[must_use]
-    pub const fn time(&self) -> UnixMicros {
-        self.header.time
+    pub fn time(&self) -> UnixMicros {
+        self.0.header.time
     }
 
     /// Its flags.
     #[must_use]
-    pub const fn flags(&self) -> Flags {
-        self.header.flags
+    pub fn flags(&self) -> Flags {
+        self.0.header.flags
     }
 
     /// Header and content, as they go over the wire.
     #[must_use]
-    pub const fn bytes(&self) -> &Bytes {
-        &self.bytes
+    pub fn bytes(&self) -> &Bytes {
+        &self.0.bytes
     }
 
     /// Stream headers, often empty.
     #[must_use]
     pub fn preamble(&self) -> Bytes {
-        let end = HEADER_LEN + usize::from(self.header.preamble_len);
-        self.bytes.slice(HEADER_LEN..end)
+        let end = HEADER_LEN + usize::from(self.0.header.preamble_len);
+        self.0.bytes.slice(HEADER_LEN..end)
     }
 
     /// The stream.
     #[must_use]
     pub fn payload(&self) -> Bytes {
-        self.bytes
-            .slice(HEADER_LEN + usize::from(self.header.preamble_len)..)
+        self.0
+            .bytes
+            .slice(HEADER_LEN + usize::from(self.0.header.preamble_len)..)
     }
 
     /// What verifies without the content.
@@ -265,10 +274,10 @@ impl Piece {
     pub fn proof(&self) -> Proof {
         let mut bytes = [0; PROOF_LEN];
         let (header, digest) = bytes.split_at_mut(HEADER_LEN);
-        header.copy_from_slice(&self.bytes[..HEADER_LEN]);
-        digest.copy_from_slice(&self.content_digest);
+        header.copy_from_slice(&self.0.bytes[..HEADER_LEN]);
+        digest.copy_from_slice(&self.0.content_digest);
         Proof {
-            header: self.header,
+            header: self.0.header,
             bytes,
         }
     }
@@ -277,9 +286,9 @@ impl Piece {
 impl std::fmt::Debug for Piece {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Piece")
-            .field("sequence", &self.header.sequence)
-            .field("flags", &self.header.flags)
-            .field("bytes", &self.bytes.len())
+            .field("sequence", &self.0.header.sequence)
+            .field("flags", &self.0.header.flags)
+            .field("bytes", &self.0.bytes.len())
             .finish()
     }
 }
@@ -356,11 +365,11 @@ impl Verify for Verifier {
         let content_digest = Sha256::digest(&bytes[HEADER_LEN..]).into();
         let digest = signed_digest(&self.infohash, &bytes[..SIGNED_LEN], &content_digest);
         self.key.verify(&digest, &header.signature)?;
-        Ok(Piece {
+        Ok(Piece(Arc::new(Sealed {
             header,
             bytes,
             content_digest,
-        })
+        })))
     }
 
     fn proof(&self, bytes: &[u8; PROOF_LEN]) -> Result<Proof, PieceError> {
@@ -507,11 +516,11 @@ impl Sealer {
         self.position += header.payload_len();
         // Pieces that were closed early must not keep the room they did not need.
         draft.bytes.shrink_to_fit();
-        Piece {
+        Piece(Arc::new(Sealed {
             header,
             bytes: Bytes::from(draft.bytes),
             content_digest,
-        }
+        }))
     }
 }
 
