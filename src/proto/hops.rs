@@ -75,6 +75,8 @@ impl ClassHops {
 #[derive(Debug)]
 pub(super) struct HopTable {
     all: VecDeque<u8>,
+    /// 1 + the lower median of these.
+    hops: Option<u8>,
     classes: [ClassPlace; CLASSES],
     /// The newest piece of each class that we got.
     newest: [Sequence; CLASSES],
@@ -100,6 +102,7 @@ impl Default for HopTable {
         };
         Self {
             all: VecDeque::new(),
+            hops: None,
             classes: [place; CLASSES],
             newest: [0; CLASSES],
         }
@@ -113,6 +116,7 @@ impl HopTable {
             self.all.pop_front();
         }
         self.all.push_back(sender);
+        self.hops = beyond(&self.all);
     }
 
     /// A peer so far from the source in a class was asked ahead: from then on it is our way. A parent
@@ -161,8 +165,8 @@ impl HopTable {
     }
 
     /// As a whole; nothing before the first piece.
-    pub(super) fn hops(&self) -> Option<u8> {
-        beyond(&self.all)
+    pub(super) const fn hops(&self) -> Option<u8> {
+        self.hops
     }
 
     /// In a class.
@@ -178,7 +182,7 @@ impl HopTable {
                 .filter(fed)
                 .map_or(FAR, |class| self.in_class(class))
         };
-        ClassHops::from_bytes(&(0..CLASSES).map(hops).collect::<Vec<_>>())
+        ClassHops::from_bytes(&std::array::from_fn::<_, CLASSES, _>(hops))
     }
 }
 

@@ -29,6 +29,8 @@ const FASTEST: f64 = 125_000.0;
 #[derive(Debug)]
 pub struct Pace {
     pieces: VecDeque<(Sequence, UnixMicros)>,
+    /// Pieces in a second: asked far more often than it changes.
+    per_second: f64,
     /// Bytes of a usual piece.
     piece_bytes: f64,
     /// One was seen.
@@ -41,6 +43,7 @@ impl Pace {
     pub fn new(piece_length: u32) -> Self {
         Self {
             pieces: VecDeque::new(),
+            per_second: USUAL,
             piece_bytes: piece_length.into(),
             measured: false,
         }
@@ -63,16 +66,22 @@ impl Pace {
             self.pieces.pop_front();
         }
         self.pieces.push_back((sequence, time));
+        self.per_second = self.measure();
     }
 
     /// Another start: its sequences do not continue those before.
     pub fn reset(&mut self) {
         self.pieces.clear();
+        self.per_second = self.measure();
     }
 
     /// Pieces in a second.
     #[must_use]
-    pub fn per_second(&self) -> f64 {
+    pub const fn per_second(&self) -> f64 {
+        self.per_second
+    }
+
+    fn measure(&self) -> f64 {
         let ends = self.pieces.front().zip(self.pieces.back());
         ends.and_then(|(first, last)| {
             let micros = last.1.checked_sub(first.1).filter(|&micros| micros > 0)?;
@@ -91,7 +100,7 @@ impl Pace {
 
     /// What one copy of the stream takes, bytes per second.
     #[must_use]
-    pub fn bytes_per_second(&self) -> f64 {
+    pub const fn bytes_per_second(&self) -> f64 {
         self.per_second() * self.piece_bytes
     }
 

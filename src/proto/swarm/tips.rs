@@ -14,7 +14,7 @@ use super::{
     super::{
         hops::{ClassHops, class_of},
         lap::Sequence,
-        peer::News,
+        peer::{News, Peer},
         piece::{Flags, Header, Proof},
         time::{Instant, Now},
         wire::{Extension, Live, Message},
@@ -32,7 +32,7 @@ const TELL_EVERY_SOURCE: Duration = Duration::from_secs(1);
 /// the source in a class.
 pub(super) const TELL_AT_MOST: Duration = Duration::from_millis(250);
 /// What neighbours go by when they look for a parent is told sooner. More often it would cost them
-/// more than it helps: in a flash crowd everything changes all the time.
+/// more than it helps: in a flash crowd everything changes all the time. The least of the three.
 const TELL_NEWS: Duration = Duration::from_secs(1);
 /// A stream of so many bytes a second or more (2.5 Mbit/s) has room for that.
 const USUAL_STREAM: f64 = 312_500.0;
@@ -249,6 +249,11 @@ impl Swarm {
 
     /// Tells a peer what changed, when it is time.
     pub(super) fn tell_live(&mut self, now: Now, conn: ConnId) {
+        // What there is to tell need not be known before anything may be.
+        let told = |peer: &Peer| now.at.since(peer.told_at) < TELL_NEWS;
+        if self.peers.get(&conn).is_none_or(told) {
+            return;
+        }
         let news = self.news(now.at);
         let moved = self.peers.get(&conn).is_some_and(|p| p.told_news != news);
         let interval = match self.config.role {
