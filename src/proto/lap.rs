@@ -55,11 +55,26 @@ impl Lap {
         (sequence % self.npieces as u64) as u32
     }
 
+    /// Whether two sequences have the same place in their laps.
+    #[must_use]
+    pub const fn same_index(self, one: Sequence, other: Sequence) -> bool {
+        let apart = one.abs_diff(other);
+        apart == 0 || apart >= self.npieces as u64 && apart.is_multiple_of(self.npieces as u64)
+    }
+
     /// The one sequence ≡ `index` in [r − h + 1, r − h + npieces], or nothing where that is void:
     /// below 0 or above the largest sequence.
     #[must_use]
     pub fn unwrap(self, index: u32, reference: Sequence) -> Option<Sequence> {
         debug_assert!(index < self.npieces, "callers check the index");
+        // Every HAVE asks this, nearly always far above 0, and i128 has no instruction to divide by.
+        if let Some(low) = reference
+            .checked_add(1)
+            .and_then(|r| r.checked_sub(self.half()))
+        {
+            let ahead = u64::from(index) + u64::from(self.npieces) - u64::from(self.index(low));
+            return low.checked_add(ahead % u64::from(self.npieces));
+        }
         let n = i128::from(self.npieces);
         let low = i128::from(reference) - i128::from(self.half()) + 1;
         let sequence = low + (i128::from(index) - low).rem_euclid(n);

@@ -401,13 +401,13 @@ impl Peer {
     pub(super) fn offers(&self, sequence: Sequence, lap: Lap) -> bool {
         self.have.contains(sequence)
             && self.tip.is_some_and(|tip| lap.askable(sequence, tip))
-            && !self.has_request_at(lap.index(sequence), lap)
+            && !self.has_request_at(sequence, lap)
     }
 
-    /// Whether a request for the piece at this index waits for its answer.
-    pub(super) fn has_request_at(&self, index: u32, lap: Lap) -> bool {
+    /// Whether a request for a piece of the same index waits for its answer.
+    pub(super) fn has_request_at(&self, sequence: Sequence, lap: Lap) -> bool {
         let mut requests = self.requests.iter();
-        requests.any(|request| lap.index(request.sequence) == index)
+        requests.any(|request| lap.same_index(request.sequence, sequence))
     }
 
     /// The least that an answer took.

@@ -156,7 +156,7 @@ impl Swarm {
             && peer.tip.is_some_and(|tip| self.lap.askable(sequence, tip))
             && peer.live.floor.is_none_or(|floor| sequence >= floor)
             && !peer.refused.contains(&sequence)
-            && !peer.has_request_at(self.lap.index(sequence), self.lap)
+            && !peer.has_request_at(sequence, self.lap)
     }
 
     /// A promise was refused or not kept: another parent is looked for.
