@@ -152,6 +152,11 @@ impl Playout {
         self.next
     }
 
+    /// Whether it still looks for a place where a decoder can start.
+    pub(super) const fn is_searching(&self) -> bool {
+        self.searching
+    }
+
     pub(super) const fn last(&self) -> Option<Last> {
         self.last
     }

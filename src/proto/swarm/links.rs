@@ -407,6 +407,7 @@ impl Swarm {
         self.uplink.forget(conn);
         self.spread.forget(conn);
         self.plan = true;
+        self.look = true;
         if !peer.inbound {
             if now.at.since(peer.since) >= LASTING {
                 self.book.lasted(peer.address);

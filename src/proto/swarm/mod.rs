@@ -169,6 +169,8 @@ pub struct Swarm {
     ask: bool,
     /// Something changed that may let us ask ahead for more, or of others.
     plan: bool,
+    /// Something changed that release goes by.
+    look: bool,
     /// Something changed that neighbours wait to hear of.
     news: bool,
     /// Somebody may be interested or gone, so slots may be given out.
@@ -229,6 +231,7 @@ impl Swarm {
             events: VecDeque::new(),
             ask: false,
             plan: false,
+            look: true,
             news: false,
             rechoke: false,
             config,
@@ -242,6 +245,7 @@ impl Swarm {
 
     /// Takes in what happened.
     pub fn handle(&mut self, now: Now, input: Input) {
+        self.look |= watch::concerns_release(&input);
         match input {
             Input::Connected {
                 conn,
@@ -356,9 +360,8 @@ impl Swarm {
         if self.timers.is_due(Timer::Rechoke, now.at) {
             self.rechoke = true;
         }
-        // What follows in `settle` looks at these anyway.
-        self.timers.take_if_due(Timer::TuneIn, now.at);
-        self.timers.take_if_due(Timer::Playout, now.at);
+        self.look |= self.timers.take_if_due(Timer::TuneIn, now.at);
+        self.look |= self.timers.take_if_due(Timer::Playout, now.at);
     }
 
     fn received(&mut self, now: Now, conn: ConnId, message: Message) {

@@ -20,8 +20,9 @@ use super::{
         time::{Instant, Now, UnixMicros},
         timer::Timer,
         tune_in::{self, TuneIn, Verdict},
+        wire::Message,
     },
-    Event, Output, Status, Swarm,
+    Event, Input, Output, Status, Swarm,
 };
 
 /// No higher tip for so long, and no END: the source is away.
@@ -134,6 +135,28 @@ impl Viewer {
     }
 }
 
+/// Whether an input may change what [`Swarm::watch`] goes by while a viewer plays. What peers show and
+/// ask for does not; they are most of all that comes.
+pub(super) const fn concerns_release(input: &Input) -> bool {
+    !matches!(
+        input,
+        Input::Sent { .. }
+            | Input::Timeout
+            | Input::Received {
+                message: Message::Have(_)
+                    | Message::Request(_)
+                    | Message::Cancel(_)
+                    | Message::Reject(_)
+                    | Message::Interested
+                    | Message::NotInterested
+                    | Message::Choke
+                    | Message::Unchoke
+                    | Message::KeepAlive,
+                ..
+            }
+    )
+}
+
 impl Swarm {
     /// The tip moved to a piece with this header.
     pub(super) fn saw_tip(&mut self, now: Now, header: &Header) {
@@ -188,7 +211,7 @@ impl Swarm {
 
     /// Takes every step of tuning in and release that is due.
     pub(super) fn watch(&mut self, now: Now) {
-        if self.viewer.is_none() {
+        if self.viewer.is_none() || !self.look {
             return;
         }
         self.tune(now);
@@ -199,6 +222,21 @@ impl Swarm {
         let next = deadlines.into_iter().flatten().min();
         self.timers.set(Timer::Playout, next);
         self.show_status();
+        self.look = !self.just_plays();
+    }
+
+    /// Whether all that is to be done before something changes is done when the timer is due. While
+    /// it looks for where to start or to go on, or for an end, what peers show counts too.
+    fn just_plays(&self) -> bool {
+        let window = self.tip_sequence().map(|tip| self.lap.window_start(tip));
+        let plays = |viewer: &Viewer| {
+            viewer.joined
+                && !viewer.unconfirmed
+                && viewer.is_playing()
+                && !viewer.playout.is_searching()
+                && viewer.next() >= window
+        };
+        self.end.is_none() && self.viewer.as_ref().is_some_and(plays)
     }
 
     /// Starts when enough is known of the tip.
