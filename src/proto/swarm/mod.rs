@@ -287,9 +287,11 @@ impl Swarm {
 
     /// What to do next; call until [`Output::WakeAt`].
     pub fn poll_output(&mut self) -> Output {
-        self.out
-            .pop_front()
-            .unwrap_or_else(|| Output::WakeAt(self.timers.next()))
+        self.out.pop_front().unwrap_or_else(|| {
+            // The next ones begin where these did, in memory that is near.
+            self.out.clear();
+            Output::WakeAt(self.timers.next())
+        })
     }
 
     /// What there is to tell; call until `None`.
@@ -470,6 +472,7 @@ impl Swarm {
         if peer.unsent < send::SMALL {
             peer.unsent_since = now;
         }
+        self.uplink.unsent(conn, peer.unsent, peer.unsent + bytes);
         peer.unsent += bytes;
         peer.sent_at = now;
         match &message {

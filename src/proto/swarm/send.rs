@@ -85,6 +85,9 @@ pub(super) struct Uplink {
     ready: VecDeque<Ready>,
     /// Answers under way, in the order in which they began.
     answering: VecDeque<ConnId>,
+    /// Connections on which [`SMALL`] or more waits to be sent: few of all, and looked at each time
+    /// that anything leaves.
+    laden: Vec<ConnId>,
     /// `max-upload-rate`.
     limit: Limiter,
     /// A source's `upload-budget`.
@@ -154,6 +157,7 @@ impl Uplink {
         Self {
             ready: VecDeque::new(),
             answering: VecDeque::new(),
+            laden: Vec::new(),
             limit: Limiter::new(config.max_upload_rate as f64 / 8.0, Duration::ZERO),
             budget: Limiter::new(0.0, BUDGET_BURST),
             carrier: Carrier::default(),
@@ -247,6 +251,16 @@ impl Uplink {
     pub(super) fn forget(&mut self, conn: ConnId) {
         self.forget_requests(conn);
         self.answering.retain(|&c| c != conn);
+        self.laden.retain(|&c| c != conn);
+    }
+
+    /// What waits on a connection changed.
+    pub(super) fn unsent(&mut self, conn: ConnId, before: usize, after: usize) {
+        match (before >= SMALL, after >= SMALL) {
+            (false, true) => self.laden.push(conn),
+            (true, false) => self.laden.retain(|&c| c != conn),
+            _ => {}
+        }
     }
 }
 
@@ -255,7 +269,9 @@ impl Swarm {
     pub(super) fn sent(&mut self, now: Now, conn: ConnId, bytes: usize) {
         if let Some(peer) = self.peers.get_mut(&conn) {
             let since = peer.unsent_since;
-            peer.unsent = peer.unsent.saturating_sub(bytes);
+            let unsent = peer.unsent;
+            peer.unsent = unsent.saturating_sub(bytes);
+            self.uplink.unsent(conn, unsent, peer.unsent);
             peer.unsent_since = now.at;
             peer.overtaken = false;
             peer.was_free(now.at);
@@ -276,9 +292,17 @@ impl Swarm {
     /// What was handed over since then left: whatever waits for longer is not held up by our uplink
     /// but by its own connection.
     fn overtake(&mut self, conn: ConnId, since: Instant) {
-        for (&other, peer) in &mut self.peers {
-            peer.overtaken |= other != conn && peer.unsent >= SMALL && peer.unsent_since < since;
+        for other in self.uplink.laden.iter().filter(|&&other| other != conn) {
+            if let Some(peer) = self.peers.get_mut(other) {
+                peer.overtaken |= peer.unsent_since < since;
+            }
         }
+    }
+
+    /// Those on whose connections [`SMALL`] or more waits.
+    fn laden(&self) -> impl Iterator<Item = &Peer> {
+        let laden = self.uplink.laden.iter();
+        laden.filter_map(|conn| self.peers.get(conn))
     }
 
     /// Sends the next parts of answers while the uplink takes them.
@@ -307,10 +331,10 @@ impl Swarm {
             return Some(opens);
         }
         let stuck_after = self.uplink.stuck_after();
-        let moving = |peer: &&Peer| peer.unsent >= SMALL && !is_stuck(peer, now, stuck_after);
+        let moving = |peer: &&Peer| !is_stuck(peer, now, stuck_after);
         let mut waiting = 0;
         let mut until: Option<Instant> = None;
-        for peer in self.peers.values().filter(moving) {
+        for peer in self.laden().filter(moving) {
             waiting += peer.unsent;
             let stuck = peer.unsent_since + stuck_after;
             until = Some(until.map_or(stuck, |until| until.min(stuck)));
@@ -322,7 +346,7 @@ impl Swarm {
     fn crowded_until(&self, now: Instant) -> Option<Instant> {
         let mut under_way = 0;
         let mut until: Option<Instant> = None;
-        for peer in self.peers.values().filter(|peer| peer.unsent >= SMALL) {
+        for peer in self.laden() {
             let hung = peer.unsent_since + HUNG;
             if hung > now {
                 under_way += peer.unsent;
