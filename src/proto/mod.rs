@@ -46,6 +46,7 @@ mod playout;
 pub mod rate;
 mod request;
 pub mod restart;
+mod sequence_map;
 pub mod sequence_set;
 pub mod stats;
 mod store;

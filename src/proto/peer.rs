@@ -9,7 +9,7 @@
 //! One connection as the swarm sees it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet, VecDeque},
+    collections::{BTreeSet, HashSet, VecDeque},
     net::SocketAddr,
     time::Duration,
 };
@@ -21,6 +21,7 @@ use super::{
     lap::{Lap, Sequence},
     rate::{Quota, Rate},
     request::Request,
+    sequence_map::SequenceMap,
     sequence_set::SequenceSet,
     time::Instant,
     wire::{BLOCK_LEN, ExtensionIds, Live},
@@ -260,7 +261,7 @@ pub(super) struct Peer {
     pub(super) pending: VecDeque<Pending>,
     pub(super) answer: Option<Answer>,
     /// What it was given, for the pieces in the window.
-    pub(super) given: BTreeMap<Sequence, Given>,
+    pub(super) given: SequenceMap<Given>,
     pub(super) rejects: Quota,
     /// Bytes handed to the driver that have not left yet.
     pub(super) unsent: usize,
@@ -334,7 +335,7 @@ impl Peer {
             newest_shown: None,
             pending: VecDeque::new(),
             answer: None,
-            given: BTreeMap::new(),
+            given: SequenceMap::new(),
             rejects: Quota::new(MAX_REJECTS, REJECT_SPAN),
             unsent: 0,
             unsent_since: now,

@@ -8,11 +8,10 @@
 
 //! The pieces that are held: the window as far back as memory allows.
 
-use std::collections::BTreeMap;
-
 use super::{
     lap::{Lap, Sequence},
     piece::{Flags, Piece},
+    sequence_map::SequenceMap,
 };
 
 /// Verified pieces by sequence, bounded in bytes.
@@ -20,7 +19,7 @@ use super::{
 pub(super) struct Store {
     lap: Lap,
     limit: usize,
-    pieces: BTreeMap<Sequence, Piece>,
+    pieces: SequenceMap<Piece>,
     bytes: usize,
     newest_random_access: Option<Sequence>,
     /// The newest piece that was dropped for want of memory before it was delivered.
@@ -33,7 +32,7 @@ impl Store {
         Self {
             lap,
             limit,
-            pieces: BTreeMap::new(),
+            pieces: SequenceMap::new(),
             bytes: 0,
             newest_random_access: None,
             squeezed_out: None,
@@ -43,7 +42,7 @@ impl Store {
     /// Keeps a piece; `false` when it is held already.
     pub(super) fn insert(&mut self, piece: Piece) -> bool {
         let sequence = piece.sequence();
-        if self.pieces.contains_key(&sequence) {
+        if self.pieces.contains_key(sequence) {
             return false;
         }
         if piece.flags().contains(Flags::RANDOM_ACCESS) {
@@ -55,26 +54,26 @@ impl Store {
     }
 
     pub(super) fn contains(&self, sequence: Sequence) -> bool {
-        self.pieces.contains_key(&sequence)
+        self.pieces.contains_key(sequence)
     }
 
     pub(super) fn get(&self, sequence: Sequence) -> Option<&Piece> {
-        self.pieces.get(&sequence)
+        self.pieces.get(sequence)
     }
 
     /// The held pieces from `sequence` on, in order.
     pub(super) fn range_from(&self, sequence: Sequence) -> impl Iterator<Item = &Piece> {
-        self.pieces.range(sequence..).map(|(_, piece)| piece)
+        self.pieces.range_from(sequence).map(|(_, piece)| piece)
     }
 
     pub(super) fn newest(&self) -> Option<&Piece> {
-        self.pieces.last_key_value().map(|(_, piece)| piece)
+        self.pieces.last().map(|(_, piece)| piece)
     }
 
     /// The oldest held sequence inside the window of `tip`.
     pub(super) fn oldest_in_window(&self, tip: Sequence) -> Option<Sequence> {
         let start = self.lap.window_start(tip);
-        self.pieces.range(start..).next().map(|(&s, _)| s)
+        self.pieces.range_from(start).next().map(|(s, _)| s)
     }
 
     /// The newest random access point held.
@@ -86,7 +85,7 @@ impl Store {
     /// nothing that is still to be delivered, from `undelivered` on.
     pub(super) fn trim(&mut self, tip: Sequence, undelivered: Option<Sequence>) {
         let start = self.lap.window_start(tip);
-        while let Some((&oldest, _)) = self.pieces.first_key_value() {
+        while let Some((oldest, _)) = self.pieces.first() {
             let delivered = undelivered.is_none_or(|next| oldest < next);
             if !delivered || (oldest >= start && !self.is_over_limit()) {
                 break;
@@ -118,7 +117,7 @@ impl Store {
     fn drop_oldest(&mut self) -> Option<Sequence> {
         let (sequence, piece) = self.pieces.pop_first()?;
         self.bytes -= piece.bytes().len();
-        if self.newest_random_access < self.pieces.first_key_value().map(|(&s, _)| s) {
+        if self.newest_random_access < self.pieces.first().map(|(s, _)| s) {
             self.newest_random_access = None;
         }
         Some(sequence)

@@ -52,7 +52,7 @@ mod wanted;
 mod watch;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet, VecDeque},
+    collections::{BTreeSet, HashSet, VecDeque},
     net::SocketAddr,
     time::Duration,
 };
@@ -70,6 +70,7 @@ use super::{
     peers::Peers,
     piece::{Piece, Proof, Verifier, Verify},
     rate::Rate,
+    sequence_map::SequenceMap,
     stats::{PeerStats, Stats},
     store::Store,
     time::{Instant, Now},
@@ -146,7 +147,7 @@ pub struct Swarm {
     /// What goes out.
     uplink: Uplink,
     /// How often each piece in the window was given.
-    copies: BTreeMap<Sequence, u32>,
+    copies: SequenceMap<u32>,
     /// Source: what becomes of the pieces that it gives.
     spread: Spread,
     /// Source: relays that the user named.
@@ -215,7 +216,7 @@ impl Swarm {
             pace: Pace::new(config.metainfo.info.piece_length()),
             parents: [None; CLASSES],
             uplink: Uplink::new(&config),
-            copies: BTreeMap::new(),
+            copies: SequenceMap::new(),
             spread: Spread::default(),
             auxiliaries: BTreeSet::new(),
             swapped_at: now.at,

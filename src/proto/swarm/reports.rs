@@ -18,6 +18,7 @@ use std::{
 use super::{
     super::{
         lap::Sequence,
+        sequence_map::SequenceMap,
         time::{Instant, Now},
         wire::{Extension, Transfers},
     },
@@ -44,7 +45,7 @@ struct Forwarded {
 /// What we did with what we were given.
 #[derive(Debug, Default)]
 pub(super) struct Reports {
-    pieces: BTreeMap<Sequence, Forwarded>,
+    pieces: SequenceMap<Forwarded>,
     /// Those of `pieces` that were uploaded since the last report.
     changed: BTreeSet<Sequence>,
 }
@@ -62,7 +63,7 @@ impl Reports {
 
     /// Bytes of a piece went to `receiver`.
     pub(super) fn uploaded(&mut self, sequence: Sequence, receiver: ConnId, bytes: usize) {
-        if let Some(piece) = self.pieces.get_mut(&sequence)
+        if let Some(piece) = self.pieces.get_mut(sequence)
             && piece.giver != receiver
         {
             piece.bytes += bytes;
@@ -72,15 +73,17 @@ impl Reports {
 
     /// Forgets what left the window.
     pub(super) fn remove_below(&mut self, sequence: Sequence) {
-        self.pieces = self.pieces.split_off(&sequence);
-        self.changed = self.changed.split_off(&sequence);
+        self.pieces.remove_below(sequence);
+        if self.changed.first().is_some_and(|&first| first < sequence) {
+            self.changed = self.changed.split_off(&sequence);
+        }
     }
 
     /// What there is to tell whom, in per cent of each piece.
     fn take(&mut self) -> BTreeMap<ConnId, Vec<(Sequence, u8)>> {
         let mut told: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for sequence in std::mem::take(&mut self.changed) {
-            if let Some(piece) = self.pieces.get(&sequence) {
+            if let Some(piece) = self.pieces.get(sequence) {
                 let percent = (piece.bytes * 100 / piece.size.max(1)).min(100) as u8;
                 told.entry(piece.giver)
                     .or_default()
@@ -149,7 +152,7 @@ impl Swarm {
         };
         for (&index, &percent) in &transfers.0 {
             let sequence = lap.unwrap(index, reference);
-            if let Some(given) = sequence.and_then(|sequence| peer.given.get_mut(&sequence)) {
+            if let Some(given) = sequence.and_then(|sequence| peer.given.get_mut(sequence)) {
                 let more = percent.saturating_sub(given.forwarded);
                 given.forwarded += more;
                 peer.forwarded += u64::from(more) * u64::from(given.size) / 100;

@@ -416,7 +416,7 @@ impl Swarm {
         }
         let mut next: Option<((bool, u32), usize)> = None;
         for (at, ready) in self.uplink.ready.iter().enumerate() {
-            let copies = self.copies.get(&ready.sequence).copied().unwrap_or(0);
+            let copies = self.copies.get(ready.sequence).copied().unwrap_or(0);
             let first_copies = !ready.promised || self.viewer.is_none();
             let rank = (!ready.promised, if first_copies { copies } else { 0 });
             let takes = (ready.promised || crowded.is_none())
@@ -511,7 +511,7 @@ impl Swarm {
         let Some(pending) = peer.pending.remove(at) else {
             return false;
         };
-        let given = peer.given.entry(sequence).or_default();
+        let given = peer.given.or_default(sequence);
         given.times += 1;
         given.size = u32::try_from(piece.bytes().len()).unwrap_or(u32::MAX);
         peer.answer = Some(Answer {
@@ -521,7 +521,7 @@ impl Swarm {
             sent: 0,
         });
         self.uplink.answering.push_back(conn);
-        *self.copies.entry(sequence).or_insert(0) += 1;
+        *self.copies.or_default(sequence) += 1;
         self.spread.gave(now, conn, sequence);
         true
     }

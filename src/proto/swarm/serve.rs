@@ -52,7 +52,7 @@ impl Swarm {
         };
         let has_it = |peer: &Peer| {
             let idle = peer.pending.is_empty() && peer.answer.is_none() && peer.unsent == 0;
-            idle && (peer.have.contains(end) || peer.given.contains_key(&end))
+            idle && (peer.have.contains(end) || peer.given.contains_key(end))
         };
         let mut served = self
             .ready()
@@ -132,7 +132,7 @@ impl Swarm {
         {
             return false;
         }
-        let copies = self.copies.get(&sequence).copied().unwrap_or(0) as usize;
+        let copies = self.copies.get(sequence).copied().unwrap_or(0) as usize;
         let copies = copies + self.uplink.waiting(sequence);
         let published = self.recent.iter().find(|(_, s)| *s == sequence);
         let young = published.is_some_and(|&(at, _)| now.since(at) < TWO_ROUND_TRIPS);
@@ -157,7 +157,7 @@ impl Swarm {
                 .is_some_and(|answer| answer.index == index)
             || peer
                 .given
-                .get(&sequence)
+                .get(sequence)
                 .is_some_and(|given| given.times >= MAX_GIVEN)
         {
             return false;

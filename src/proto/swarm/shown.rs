@@ -190,11 +190,13 @@ impl Swarm {
         let start = self.lap.window_start(tip);
         for peer in self.peers.values_mut() {
             peer.have.remove_below(start);
-            peer.refused = peer.refused.split_off(&start);
-            peer.given = peer.given.split_off(&start);
+            if peer.refused.first().is_some_and(|&first| first < start) {
+                peer.refused = peer.refused.split_off(&start);
+            }
+            peer.given.remove_below(start);
         }
         self.wanted.remove_below(start);
         self.reports.remove_below(start);
-        self.copies = self.copies.split_off(&start);
+        self.copies.remove_below(start);
     }
 }
