@@ -68,6 +68,9 @@ enum Refused {
 #[derive(Debug, Default)]
 pub(super) struct AddressBook {
     entries: HashMap<SocketAddr, Entry>,
+    /// Those that are more than heard of: a few of up to a thousand, and all that is looked at while
+    /// there are peers enough.
+    named: Vec<SocketAddr>,
     refused: VecDeque<(Instant, Refused)>,
     strikes: VecDeque<(Instant, IpAddr)>,
 }
@@ -85,11 +88,17 @@ impl AddressBook {
             return;
         }
         if let Some(entry) = self.entries.get_mut(&address) {
+            if entry.trust == Trust::Heard && trust < Trust::Heard {
+                self.named.push(address);
+            }
             entry.trust = entry.trust.min(trust);
             return;
         }
         if self.entries.len() >= MAX_ADDRESSES && !self.make_room(trust) {
             return;
+        }
+        if trust < Trust::Heard {
+            self.named.push(address);
         }
         self.entries.insert(
             address,
@@ -125,9 +134,8 @@ impl AddressBook {
     /// is busy from here on.
     pub(super) fn take_due(&mut self, now: Instant, trust: Trust) -> Option<SocketAddr> {
         let address = self
-            .entries
-            .iter()
-            .filter(|(_, e)| !e.busy && e.trust <= trust && e.next <= now)
+            .idle(trust)
+            .filter(|(_, e)| e.next <= now)
             .min_by_key(|(address, e)| (e.trust, e.failures, e.next, e.chance, **address))
             .map(|(&address, _)| address)?;
         if let Some(entry) = self.entries.get_mut(&address) {
@@ -138,9 +146,18 @@ impl AddressBook {
 
     /// When the next address of this trust or better is due.
     pub(super) fn next_due(&self, trust: Trust) -> Option<Instant> {
-        let entries = self.entries.values();
-        let idle = entries.filter(|e| !e.busy && e.trust <= trust);
-        idle.map(|e| e.next).min()
+        self.idle(trust).map(|(_, e)| e.next).min()
+    }
+
+    /// The addresses of this trust or better that are not called now, in no order.
+    fn idle(&self, trust: Trust) -> impl Iterator<Item = (&SocketAddr, &Entry)> {
+        let all = trust == Trust::Heard;
+        let heard = all.then(|| self.entries.iter()).into_iter().flatten();
+        let named = if all { &[][..] } else { &self.named[..] };
+        let named = named.iter().filter_map(|a| self.entries.get_key_value(a));
+        heard
+            .chain(named)
+            .filter(move |(_, e)| !e.busy && e.trust <= trust)
     }
 
     /// The handshake with this address was finished.
