@@ -8,7 +8,7 @@
 
 //! Which piece that exists is asked of whom (PROTOCOL §6, asking).
 
-use std::time::Duration;
+use std::{cell::OnceCell, time::Duration};
 
 use super::{
     super::{
@@ -66,7 +66,10 @@ impl Swarm {
             .values()
             .filter(|p| now >= p.busy_until && p.takes_request())
             .collect();
-        let most: usize = able.iter().map(|peer| peer.free_requests()).sum();
+        // Each takes one at least; how many more takes longer to count than is mostly needed.
+        let least = able.len();
+        let most = OnceCell::new();
+        let count = || able.iter().map(|peer| peer.free_requests()).sum::<usize>();
         // After a start everything may be late at once, and is still to be played in order.
         let settles = self
             .viewer
@@ -77,7 +80,8 @@ impl Swarm {
         let mut late = Vec::new();
         // However many before it nobody can give, they do not hide one that somebody can.
         for sequence in self.wanted.unasked() {
-            if urgent.len() + rest.len() >= most {
+            let asked = urgent.len() + rest.len();
+            if asked >= least && asked >= *most.get_or_init(count) {
                 break;
             }
             let offers = able
