@@ -9,9 +9,9 @@
 //! Things by sequence, where most sequences of a window have one.
 //!
 //! What comes is nearly always the newest and what goes the oldest, so the entries lie sorted in a
-//! ring. Where none is missing a search looks at one place; each that is missing widens it by one.
+//! ring. Where none newer is missing a search looks at one place; each that is widens it by one.
 
-use std::{collections::VecDeque, ops::Range};
+use std::{cmp::Ordering, collections::VecDeque, ops::Range};
 
 use super::lap::Sequence;
 
@@ -41,28 +41,24 @@ impl<T> SequenceMap<T> {
 
     /// Where `sequence` stands, or where it would.
     fn find(&self, sequence: Sequence) -> Result<usize, usize> {
-        let (Some(&(first, _)), Some(&(last, _))) = (self.entries.front(), self.entries.back())
-        else {
+        let Some(&(last, _)) = self.entries.back() else {
             return Err(0);
         };
-        if sequence < first {
-            return Err(0);
-        }
-        if sequence > last {
-            return Err(self.entries.len());
-        }
-        // No two entries have one sequence, so it is no farther from either end than their numbers.
-        let distance = |span: u64| usize::try_from(span).unwrap_or(usize::MAX);
-        let newest = self.entries.len() - 1;
-        let mut from = newest.saturating_sub(distance(last - sequence));
-        let mut to = newest.min(distance(sequence - first)) + 1;
+        let mut to = self.entries.len();
+        let Some(back) = last.checked_sub(sequence) else {
+            return Err(to);
+        };
+        // No two entries have one sequence, so it is no farther from the end than its number is.
+        let back = usize::try_from(back).unwrap_or(usize::MAX);
+        let mut from = (to - 1).saturating_sub(back);
+        let mut at = from;
         while from < to {
-            let middle = from + (to - from) / 2;
-            match self.entries[middle].0.cmp(&sequence) {
-                std::cmp::Ordering::Equal => return Ok(middle),
-                std::cmp::Ordering::Less => from = middle + 1,
-                std::cmp::Ordering::Greater => to = middle,
+            match self.entries[at].0.cmp(&sequence) {
+                Ordering::Equal => return Ok(at),
+                Ordering::Less => from = at + 1,
+                Ordering::Greater => to = at,
             }
+            at = usize::midpoint(from, to);
         }
         Err(from)
     }
