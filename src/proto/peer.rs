@@ -193,52 +193,46 @@ pub(super) struct Answer {
 }
 
 /// Everything known of one connection.
+///
+/// Laid out as it is written: what every message reads or writes comes first and lies together, for
+/// a swarm goes through all its peers all the time.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Peer {
-    pub(super) address: SocketAddr,
-    pub(super) inbound: bool,
-    pub(super) since: Instant,
     pub(super) phase: Phase,
+    pub(super) chokes_us: bool,
+    pub(super) choked_by_us: bool,
+    pub(super) interested_in_us: bool,
+    pub(super) interesting: bool,
+    pub(super) inbound: bool,
     /// We are full: it is told of others and sent away.
     pub(super) turned_away: bool,
-
-    pub(super) id: Option<[u8; 20]>,
-    pub(super) client: String,
-    /// Where it accepts connections, when it says so.
-    pub(super) listening: Option<SocketAddr>,
-    pub(super) extensions: Option<ExtensionIds>,
-    pub(super) reqq: usize,
-    /// Its bitfield came; kept until its tip tells what the bits mean.
-    pub(super) bits: Option<Bytes>,
-    pub(super) bits_came: bool,
-
-    /// `r` for what it holds: the newest tip it announced that we believe.
-    pub(super) tip: Option<Sequence>,
-    pub(super) live: Live,
     /// Its tip was the best known when it announced, so its claims count for where to start.
     pub(super) current: bool,
+    pub(super) heard_at: Instant,
+    pub(super) sent_at: Instant,
+    /// `r` for what it holds: the newest tip it announced that we believe.
+    pub(super) tip: Option<Sequence>,
+    pub(super) requests: Vec<Request>,
     pub(super) have: SequenceSet,
-    pub(super) proofs: Quota,
-
-    pub(super) chokes_us: bool,
-    pub(super) interested_in_us: bool,
-    pub(super) choked_by_us: bool,
-    pub(super) unchoked_at: Instant,
-    /// It lost a slot that it did not use, so others come first until then.
-    pub(super) idle_until: Instant,
-    pub(super) interesting: bool,
-
+    /// Bytes handed to the driver that have not left yet.
+    pub(super) unsent: usize,
+    /// Since when none of them left.
+    pub(super) unsent_since: Instant,
+    pub(super) pending: VecDeque<Pending>,
     /// `r` for what it asks us: the newest tip we announced to it.
     pub(super) told_tip: Option<Sequence>,
-    /// When our bitfield went.
-    pub(super) greeted_at: Instant,
-    pub(super) told_version: u64,
-    /// What it was told that others go by.
-    pub(super) told_news: News,
-    pub(super) told_at: Instant,
-
-    pub(super) requests: Vec<Request>,
+    /// When it last showed a piece, and the newest that it showed.
+    pub(super) showed_at: Instant,
+    pub(super) newest_shown: Option<Sequence>,
     pub(super) pipeline: usize,
+    pub(super) reqq: usize,
+    /// It rejected what it shows, and is not asked for that before then.
+    pub(super) busy_until: Instant,
+    /// Promises that it would not make; it is asked again when it shows the piece.
+    pub(super) refused: BTreeSet<Sequence>,
+    /// How early it has the pieces of each class, for requests ahead.
+    pub(super) classes: [ClassRecord; CLASSES],
     /// Its usual time from request to whole answer.
     pub(super) answer_time: Option<Duration>,
     best_answer: Option<Duration>,
@@ -248,36 +242,24 @@ pub(super) struct Peer {
     answered_at: Option<Instant>,
     /// Requests that it rejected or was late with, less those that it answered since.
     broken: u8,
-    /// It rejected what it shows, and is not asked for that before then.
-    pub(super) busy_until: Instant,
-    /// How early it has the pieces of each class, for requests ahead.
-    pub(super) classes: [ClassRecord; CLASSES],
-    /// Promises that it would not make; it is asked again when it shows the piece.
-    pub(super) refused: BTreeSet<Sequence>,
-    /// When it last showed a piece, and the newest that it showed.
-    pub(super) showed_at: Instant,
-    pub(super) newest_shown: Option<Sequence>,
-
-    pub(super) pending: VecDeque<Pending>,
-    pub(super) answer: Option<Answer>,
-    /// What it was given, for the pieces in the window.
-    pub(super) given: SequenceMap<Given>,
-    pub(super) rejects: Quota,
-    /// Bytes handed to the driver that have not left yet.
-    pub(super) unsent: usize,
-    /// Since when none of them left.
-    pub(super) unsent_since: Instant,
     /// What was handed over later left earlier.
     pub(super) overtaken: bool,
     /// Since when the connection could take another piece.
     pub(super) free_since: Instant,
+    pub(super) answer: Option<Answer>,
+    /// What it was given, for the pieces in the window.
+    pub(super) given: SequenceMap<Given>,
+    pub(super) live: Live,
 
-    pub(super) heard_at: Instant,
-    pub(super) sent_at: Instant,
-    pub(super) pex_quota: Quota,
-    pub(super) pex_told: HashSet<SocketAddr>,
+    pub(super) told_version: u64,
+    pub(super) told_at: Instant,
+    /// What it was told that others go by.
+    pub(super) told_news: News,
     pub(super) pex_at: Instant,
-
+    pub(super) since: Instant,
+    pub(super) unchoked_at: Instant,
+    /// It lost a slot that it did not use, so others come first until then.
+    pub(super) idle_until: Instant,
     pub(super) uploaded: u64,
     pub(super) downloaded: u64,
     /// Bytes that it says it forwarded of what we gave it.
@@ -288,6 +270,22 @@ pub(super) struct Peer {
     pub(super) credit: f64,
     /// What `credit` counted, and when.
     pub(super) credited: (u64, Instant),
+
+    pub(super) address: SocketAddr,
+    /// Where it accepts connections, when it says so.
+    pub(super) listening: Option<SocketAddr>,
+    pub(super) id: Option<[u8; 20]>,
+    pub(super) extensions: Option<ExtensionIds>,
+    pub(super) client: String,
+    /// Its bitfield came; kept until its tip tells what the bits mean.
+    pub(super) bits: Option<Bytes>,
+    pub(super) bits_came: bool,
+    /// When our bitfield went.
+    pub(super) greeted_at: Instant,
+    pub(super) proofs: Quota,
+    pub(super) rejects: Quota,
+    pub(super) pex_quota: Quota,
+    pub(super) pex_told: HashSet<SocketAddr>,
 }
 
 impl Peer {

@@ -60,19 +60,20 @@ pub(crate) struct Lot {
     pub(crate) firewalled: bool,
 }
 
-/// One host.
+/// One host. Laid out as it is written: what every message touches lies together.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Host {
     /// Nothing once the host has left.
     pub(crate) swarm: Option<Box<Swarm>>,
-    pub(crate) lot: Lot,
-    pub(crate) clock: Clock,
-    pub(crate) uplink: Link,
-    pub(crate) downlink: Link,
     /// By connection number: the connection and this end of it, or [`CLOSED`].
     pub(crate) ends: Vec<u32>,
+    pub(crate) lot: Lot,
     /// How many of `ends` are open.
     pub(crate) open: u32,
+    pub(crate) downlink: Link,
+    pub(crate) clock: Clock,
+    pub(crate) uplink: Link,
     /// When the swarm wants to be woken, by its clock and by ours, and when the next wake is in the
     /// queue for.
     pub(crate) wake_at: Option<Instant>,
