@@ -19,6 +19,8 @@ use super::lap::Sequence;
 #[derive(Debug)]
 pub(super) struct SequenceMap<T> {
     entries: VecDeque<(Sequence, T)>,
+    /// The sequence of the last entry, if there is one.
+    newest: Sequence,
 }
 
 impl<T> Default for SequenceMap<T> {
@@ -31,6 +33,7 @@ impl<T> SequenceMap<T> {
     pub(super) const fn new() -> Self {
         Self {
             entries: VecDeque::new(),
+            newest: 0,
         }
     }
 
@@ -41,11 +44,8 @@ impl<T> SequenceMap<T> {
 
     /// Where `sequence` stands, or where it would.
     fn find(&self, sequence: Sequence) -> Result<usize, usize> {
-        let Some(&(last, _)) = self.entries.back() else {
-            return Err(0);
-        };
         let mut to = self.entries.len();
-        let Some(back) = last.checked_sub(sequence) else {
+        let Some(back) = self.newest.checked_sub(sequence).filter(|_| to > 0) else {
             return Err(to);
         };
         // No two entries have one sequence, so it is no farther from the end than its number is.
@@ -86,8 +86,15 @@ impl<T> SequenceMap<T> {
     pub(super) fn insert(&mut self, sequence: Sequence, value: T) {
         match self.find(sequence) {
             Ok(at) => self.entries[at].1 = value,
-            Err(at) => self.entries.insert(at, (sequence, value)),
+            Err(at) => self.put(at, sequence, value),
         }
+    }
+
+    fn put(&mut self, at: usize, sequence: Sequence, value: T) {
+        if at == self.entries.len() {
+            self.newest = sequence;
+        }
+        self.entries.insert(at, (sequence, value));
     }
 
     /// What stands at `sequence`, put in where nothing does.
@@ -96,7 +103,7 @@ impl<T> SequenceMap<T> {
         T: Default,
     {
         let at = self.find(sequence).unwrap_or_else(|at| {
-            self.entries.insert(at, (sequence, T::default()));
+            self.put(at, sequence, T::default());
             at
         });
         &mut self.entries[at].1
@@ -104,7 +111,11 @@ impl<T> SequenceMap<T> {
 
     pub(super) fn remove(&mut self, sequence: Sequence) -> Option<T> {
         let at = self.find(sequence).ok()?;
-        self.entries.remove(at).map(|(_, value)| value)
+        let (_, value) = self.entries.remove(at)?;
+        if at == self.entries.len() {
+            self.newest = self.entries.back().map_or(0, |(newest, _)| *newest);
+        }
+        Some(value)
     }
 
     /// Forgets everything below `sequence`.
