@@ -168,7 +168,8 @@ impl Swarm {
         peer.current = ours.is_none_or(|ours| claimed >= ours);
         let (address, listening) = (peer.address, peer.listening.unwrap_or(peer.address));
         let header = bytes.first_chunk().map(Header::parse);
-        if let (Some(viewer), Some(header)) = (&mut self.viewer, header) {
+        let joining = self.viewer.as_mut().filter(|viewer| !viewer.has_joined());
+        if let (Some(viewer), Some(header)) = (joining, header) {
             let source = self.book.is_source(address) || self.book.is_source(listening);
             viewer
                 .tune
@@ -313,7 +314,7 @@ impl Swarm {
             return;
         }
         for conn in self.ready_ids() {
-            self.tell_have_to(now, conn, sequence);
+            self.show(now, conn, sequence);
         }
     }
 
@@ -326,9 +327,13 @@ impl Swarm {
     }
 
     fn tell_have_to(&mut self, now: Now, conn: ConnId, sequence: Sequence) {
-        if !self.config.upload_enabled || !self.serves(sequence) {
-            return;
+        if self.config.upload_enabled && self.serves(sequence) {
+            self.show(now, conn, sequence);
         }
+    }
+
+    /// The same of a piece that is served.
+    fn show(&mut self, now: Now, conn: ConnId, sequence: Sequence) {
         let Some(peer) = self.peers.get(&conn) else {
             return;
         };

@@ -111,6 +111,11 @@ impl Viewer {
         self.playout.releases(time)
     }
 
+    /// Whether it knows where to start.
+    pub(super) const fn has_joined(&self) -> bool {
+        self.joined
+    }
+
     pub(super) const fn is_source_away(&self) -> bool {
         self.away
     }
@@ -458,7 +463,8 @@ impl Swarm {
     }
 
     fn show_status(&mut self) {
-        let alone = self.ready().next().is_none();
+        let plays = self.viewer.as_ref().is_some_and(Viewer::is_playing);
+        let alone = !plays && self.ready().next().is_none();
         let Some(viewer) = &mut self.viewer else {
             return;
         };
