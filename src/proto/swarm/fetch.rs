@@ -173,6 +173,9 @@ impl Swarm {
             cancelled: false,
             assembly: None,
         });
+        if let Err(at) = self.asked.binary_search(&conn) {
+            self.asked.insert(at, conn);
+        }
         self.wanted.ask(sequence);
         self.send(now, conn, Message::Request(block));
         self.timers.at_latest(Timer::Overdue, now + OVERDUE_EVERY);

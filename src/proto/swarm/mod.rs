@@ -140,6 +140,8 @@ pub struct Swarm {
     counters: Counters,
     store: Store,
     wanted: Wanted,
+    /// Whom we asked for something not long ago, in order: some of them may have answered all.
+    asked: Vec<ConnId>,
     /// When each of the newest sequences was first known to exist.
     first_seen: FirstSeen,
     /// The first sequence of the newest start that is known: nobody fetches across it.
@@ -213,6 +215,7 @@ impl Swarm {
             start: None,
             end: None,
             wanted: Wanted::default(),
+            asked: Vec::new(),
             recent: VecDeque::new(),
             reports: Reports::default(),
             hops: HopTable::default(),

@@ -53,7 +53,17 @@ impl Swarm {
         // Who was busy may not be any more.
         let mut waiting = self.wanted.unasked_count() > 0;
         self.ask |= waiting;
-        for (&conn, peer) in &self.peers {
+        let peers = &self.peers;
+        let asks = |conn: &ConnId| {
+            peers
+                .get(conn)
+                .is_some_and(|peer| !peer.requests.is_empty())
+        };
+        self.asked.retain(asks);
+        for &conn in &self.asked {
+            let Some(peer) = self.peers.get(&conn) else {
+                continue;
+            };
             for request in peer.requests.iter().filter(|request| !request.cancelled) {
                 waiting = true;
                 if self.is_overdue(now.at, peer, request, patience) {

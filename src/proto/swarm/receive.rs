@@ -151,8 +151,9 @@ impl Swarm {
     /// The piece is here: whoever else was asked need not send it.
     fn cancel_others(&mut self, now: Instant, sequence: Sequence) {
         let mut cancels = Vec::new();
-        for (&conn, peer) in &mut self.peers {
-            for request in &mut peer.requests {
+        for &conn in &self.asked {
+            let peer = self.peers.get_mut(&conn);
+            for request in peer.into_iter().flat_map(|peer| &mut peer.requests) {
                 if request.sequence == sequence && !std::mem::replace(&mut request.cancelled, true)
                 {
                     cancels.push(conn);

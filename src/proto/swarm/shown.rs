@@ -170,8 +170,9 @@ impl Swarm {
     pub(super) fn stop_wanting_below(&mut self, now: Instant, sequence: Sequence) {
         self.wanted.remove_below(sequence);
         let mut cancels = Vec::new();
-        for (&conn, peer) in &mut self.peers {
-            for request in &mut peer.requests {
+        for &conn in &self.asked {
+            let peer = self.peers.get_mut(&conn);
+            for request in peer.into_iter().flat_map(|peer| &mut peer.requests) {
                 if request.sequence < sequence && !std::mem::replace(&mut request.cancelled, true) {
                     cancels.push((conn, request.sequence));
                 }
