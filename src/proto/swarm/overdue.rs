@@ -66,6 +66,10 @@ impl Swarm {
             };
             for request in peer.requests.iter().filter(|request| !request.cancelled) {
                 waiting = true;
+                if request.ahead && self.first_seen.at(request.sequence).is_none() {
+                    // Most are for what does not exist yet, and cannot be late.
+                    continue;
+                }
                 if self.is_overdue(now.at, peer, request, patience) {
                     late.push((conn, request.sequence));
                 } else if self.wanted.times_asked(request.sequence) == 1
