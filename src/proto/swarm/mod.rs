@@ -57,6 +57,8 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
+
 pub use api::{Config, ConnId, Delivery, Event, Input, Origin, Output, Role, Status};
 pub use neighbours::ENOUGH_PEERS;
 
@@ -75,7 +77,7 @@ use super::{
     store::Store,
     time::{Instant, Now},
     timer::{Timer, TimerTable},
-    wire::Message,
+    wire::{Live, Message},
 };
 use ahead::FirstSeen;
 use links::Farewell;
@@ -181,6 +183,8 @@ pub struct Swarm {
     unfed_for: Duration,
     /// Counts changes of what `tstream_live` says.
     live_version: u64,
+    /// What it said when somebody was last told, and how that is written.
+    told: Option<(Live, Bytes)>,
     choker: Choker,
 }
 
@@ -230,6 +234,7 @@ impl Swarm {
             fed_at: now.at,
             unfed_for: Duration::ZERO,
             live_version: 1,
+            told: None,
             choker: Choker::default(),
             viewer,
             drained: false,

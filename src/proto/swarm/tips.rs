@@ -10,6 +10,8 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::{
     super::{
         hops::{ClassHops, class_of},
@@ -59,6 +61,19 @@ impl Swarm {
             up: serving.then(|| self.free_upload()),
             cap: self.uplink.capacity().filter(|_| serving),
             src: self.config.role == Role::Source,
+        }
+    }
+
+    /// The same as it goes over the wire: mostly several neighbours are told it at once.
+    fn encoded_live(&mut self, now: Now) -> Bytes {
+        let live = self.live(now);
+        match &self.told {
+            Some((told, payload)) if *told == live => payload.clone(),
+            _ => {
+                let payload = live.encode();
+                self.told = Some((live, payload.clone()));
+                payload
+            }
         }
     }
 
@@ -287,7 +302,7 @@ impl Swarm {
     }
 
     fn tell_live_now(&mut self, now: Now, conn: ConnId) {
-        let payload = self.live(now).encode();
+        let payload = self.encoded_live(now);
         let tip = self.tip_sequence();
         let version = self.live_version;
         let news = self.news(now.at);
