@@ -450,6 +450,7 @@ impl Swarm {
         }
         self.retire();
         self.look_for_better(now);
+        self.try_a_word(now.at);
         if let Some(tip) = self.tip_sequence() {
             self.uplink.carrier.expire(tip);
         }

@@ -14,6 +14,7 @@
 //! | `links` | connections: handshake, limits, blame |
 //! | `neighbours` | whom to call, to take in, to let go, and of whom to tell |
 //! | `tips` | the signed tip and the rest of `tstream_live` (PROTOCOL §5) |
+//! | `trial` | whether those whom we carry give, as they say (§6, Give-to-Get) |
 //! | `ahead` | requests ahead (§6, asking) |
 //! | `shown` | what peers show, and which of it is wanted (§6, asking) |
 //! | `wanted` | what is to be fetched, and how far that has come (§6, asking) |
@@ -48,6 +49,8 @@ mod spread;
 #[cfg(test)]
 mod tests;
 mod tips;
+mod trial;
+
 mod wanted;
 mod watch;
 

@@ -112,12 +112,16 @@ impl Swarm {
     /// Whether what is left is kept for those who give, once the uplink was full. Were all of it taken,
     /// one of them who comes would look elsewhere, and long, before a place changed hands.
     fn keeps_room_from(&self, now: Instant, conn: ConnId) -> bool {
-        let carrier = &self.uplink.carrier;
         let nothing = |peer: &Peer| peer.gives(now).is_none();
         self.viewer.is_some()
-            && self.uplink.is_measured()
-            && carrier.free_copies() < carrier.copies() * FOR_GIVERS
+            && self.is_uplink_short()
             && self.peers.get(&conn).is_some_and(nothing)
+    }
+
+    /// Whether what is left of the uplink, once it was full, is kept for those who give.
+    pub(super) fn is_uplink_short(&self) -> bool {
+        let carrier = &self.uplink.carrier;
+        self.uplink.is_measured() && carrier.free_copies() < carrier.copies() * FOR_GIVERS
     }
 
     /// Whether the uplink is so slow that what it gives comes too late.

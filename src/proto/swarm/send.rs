@@ -200,6 +200,12 @@ impl Uplink {
         self.throughput.rate.map(|rate| rate as u64)
     }
 
+    /// As if it had been full and carried so many bytes a second.
+    #[cfg(test)]
+    pub(super) const fn measured_for_a_test(&mut self, rate: f64) {
+        self.throughput.rate = Some(rate);
+    }
+
     /// Whether it was full once, so that it is known what it carries.
     pub(super) const fn is_measured(&self) -> bool {
         self.throughput.rate.is_some()

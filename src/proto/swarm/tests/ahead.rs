@@ -8,7 +8,10 @@
 
 //! Whom a viewer asks ahead, and what it does while nobody has a way for it.
 
+use std::collections::BTreeSet;
+
 use super::*;
+use neighbours::ENOUGH_PEERS;
 use proto::hops::{CLASSES, ClassHops};
 
 /// What a peer says that is so far from the source in every class.
@@ -45,7 +48,7 @@ fn who_lost_its_way_follows_only_who_is_nearer_or_shows_what_it_lacks() {
     let parent = script.meet_holder(1, &first);
     script.announce(parent, at_hops(0, &first));
     let mut newest = first;
-    let mut promised = std::collections::BTreeSet::new();
+    let mut promised = BTreeSet::new();
     for _ in 0..20 {
         promised.extend(script.requests_to(parent));
         newest = script.seal(300, Flags::NONE);
@@ -89,7 +92,7 @@ fn who_lost_its_way_follows_only_who_is_nearer_or_shows_what_it_lacks() {
 fn a_viewer_that_nobody_feeds_looks_for_others_and_lets_go_of_those_of_no_use() {
     let mut script = Script::viewer();
     let piece = script.seal(300, Flags::RANDOM_ACCESS);
-    let enough = neighbours::ENOUGH_PEERS as u64 + 1;
+    let enough = ENOUGH_PEERS as u64 + 1;
     for number in 1..=enough {
         script.meet(number, Script::tip_of(&piece), Message::HaveNone);
     }
@@ -135,4 +138,46 @@ fn an_uplink_too_slow_to_be_in_time_lets_nobody_ask_ahead() {
     }
     assert!(script.swarm.uplink.is_measured());
     assert_eq!(script.swarm.live(script.now).ahead, 0);
+}
+
+#[test]
+fn who_is_carried_and_gave_nothing_yet_is_asked_for_what_it_shows_once_the_uplink_is_short() {
+    let mut script = Script::viewer();
+    let first = script.seal(18_000, Flags::RANDOM_ACCESS);
+    let holder = script.meet_holder(1, &first);
+    script.announce(holder, at_hops(0, &first));
+    let child = script.meet_holder(2, &first);
+    let children = [child, script.meet_holder(3, &first)];
+    for conn in children {
+        script.say(conn, Message::Interested);
+    }
+    let mut newest = first;
+    for _ in 0..60 {
+        newest = script.seal(18_000, Flags::NONE);
+        script.announce(holder, at_hops(0, &newest));
+        let have = script.have(&newest);
+        script.say(holder, have);
+        script.answer(holder, &newest);
+        for conn in children {
+            script.ask(conn, newest.sequence() + CLASSES as u64);
+        }
+        script.pass(Duration::from_millis(100));
+    }
+    assert!(script.swarm.uplink.carrier.carries_any(child));
+    script.take_sent(child);
+    script.announce(child, at_hops(5, &newest));
+    let have = script.have(&newest);
+    script.say(child, have);
+    script.pass(Duration::from_secs(2));
+    assert!(
+        !script.was_asked(child, &newest),
+        "nobody is short of anything"
+    );
+
+    script.swarm.uplink.measured_for_a_test(400_000.0);
+    script.pass(Duration::from_secs(2));
+    assert!(script.was_asked(child, &newest));
+    script.answer(child, &newest);
+    script.pass(Duration::from_secs(5));
+    assert!(!script.was_asked(child, &newest), "it kept its word");
 }
