@@ -65,6 +65,8 @@ pub(super) struct State {
     /// Why it came to nothing; the error was posted.
     pub(super) failed: Option<gst::ErrorMessage>,
     pub(super) flushing: bool,
+    /// PLAYING, or on the way there.
+    pub(super) playing: bool,
 }
 
 /// Locks: `settings`, `state`, `stream`; none is taken while another is held. None is held while a message is posted, a property notified, a signal emitted or an event
@@ -176,6 +178,9 @@ impl LiveTorrentSrc {
         let Some(next) = lock(&self.stream).next(delivery, now) else {
             return Ok(None);
         };
+        if let Some(rate) = next.rate {
+            self.change_rate(rate);
+        }
         if let Some(caps) = next.caps {
             self.obj().set_caps(&caps).map_err(|error| {
                 gst::error!(CAT, imp = self, "{error}");
@@ -183,6 +188,15 @@ impl LiveTorrentSrc {
             })?;
         }
         Ok(Some(next.buffer))
+    }
+
+    /// Tells downstream how fast to play. The sinks go on without a gap: the segment stays.
+    fn change_rate(&self, rate: f64) {
+        gst::info!(CAT, imp = self, "playing at {rate} times the normal rate");
+        let event = gst::event::InstantRateChange::new(rate, gst::SegmentFlags::empty());
+        // Without anybody who handles it downstream plays at the normal rate, and what comes
+        // sooner or later by a little waits there.
+        self.obj().src_pad().push_event(event);
     }
 
     /// Pushes what the `.tstream` tells about the stream, once its segment is out.
@@ -199,10 +213,21 @@ impl LiveTorrentSrc {
         }
     }
 
-    pub(super) fn apply_latency(&self) {
-        let latency = lock(&self.settings).latency();
+    pub(super) fn apply_playback(&self) {
+        let playback = lock(&self.settings).playback();
         if let Some(driver) = &lock(&self.state).driver {
-            driver.set_latency(latency);
+            driver.set_playback(playback);
+        }
+    }
+
+    fn set_playing(&self, playing: bool) {
+        let keep_position = lock(&self.settings).keep_position;
+        let mut state = lock(&self.state);
+        state.playing = playing;
+        match &state.driver {
+            Some(driver) if playing => driver.resume(keep_position),
+            Some(driver) => driver.pause(),
+            None => {}
         }
     }
 
@@ -230,7 +255,7 @@ impl LiveTorrentSrc {
             "live-distance",
             structures::nanoseconds(stats.live_distance),
         );
-        structure.set("playback-rate", 1.0f64);
+        structure.set("playback-rate", stats.playback_rate);
         structure.set("stalls", stats.stalls);
         let join_time = stats.join_time.unwrap_or_default();
         structure.set("join-time", structures::nanoseconds(join_time));
@@ -264,8 +289,8 @@ impl ObjectImpl for LiveTorrentSrc {
                 if !lock(&self.settings).set(name, value) {
                     unreachable!("GObject hands in what properties() has, not {name}");
                 }
-                if name == "latency" {
-                    self.apply_latency();
+                if matches!(name, "latency" | "max-rate-change" | "on-loss") {
+                    self.apply_playback();
                 }
             }
         }
@@ -367,11 +392,15 @@ impl ElementImpl for LiveTorrentSrc {
             self.post_error_message(error);
             return Err(gst::StateChangeError);
         }
+        if transition == gst::StateChange::PausedToPlaying {
+            self.set_playing(true);
+        }
         let result = self.parent_change_state(transition);
         if transition == gst::StateChange::ReadyToPaused && result.is_err() {
             self.end();
         }
         if transition == gst::StateChange::PlayingToPaused {
+            self.set_playing(false);
             lock(&self.stream).pause();
         }
         result

@@ -85,6 +85,32 @@ impl From<swarm::Status> for LiveTorrentSrcStatus {
     }
 }
 
+/// What becomes of what follows a piece that missed its time (the `on-loss` property).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
+#[repr(u32)]
+#[enum_type(name = "GstLiveTorrentSrcOnLoss")]
+pub enum LiveTorrentSrcOnLoss {
+    /// Go on with the next piece.
+    #[default]
+    #[enum_value(name = "Go on with the next piece", nick = "skip")]
+    Skip,
+    /// Go on with the next random access point, where that comes within two seconds.
+    #[enum_value(
+        name = "Go on with the next key frame within two seconds",
+        nick = "next-keyframe"
+    )]
+    NextKeyframe,
+}
+
+impl From<LiveTorrentSrcOnLoss> for swarm::OnLoss {
+    fn from(on_loss: LiveTorrentSrcOnLoss) -> Self {
+        match on_loss {
+            LiveTorrentSrcOnLoss::Skip => Self::Skip,
+            LiveTorrentSrcOnLoss::NextKeyframe => Self::NextKeyframe,
+        }
+    }
+}
+
 glib::wrapper! {
     /// Watches a broadcast.
     pub struct LiveTorrentSrc(ObjectSubclass<imp::LiveTorrentSrc>)

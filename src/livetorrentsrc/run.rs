@@ -57,6 +57,7 @@ impl LiveTorrentSrc {
             listener: Some(listener),
             joining: true,
             flushing: state.flushing,
+            playing: state.playing,
             ..State::default()
         };
         drop(state);
@@ -99,6 +100,7 @@ impl LiveTorrentSrc {
         let mut state = lock(&self.state);
         let next = State {
             run: state.run,
+            playing: state.playing,
             ..State::default()
         };
         let old = std::mem::replace(&mut *state, next);
@@ -171,6 +173,10 @@ impl LiveTorrentSrc {
         }
         let outlet = driver.outlet().clone();
         outlet.set_flushing(state.flushing);
+        if !state.playing {
+            // It joins and fetches; what is old by the time that it plays it leaves out.
+            driver.pause();
+        }
         state.outlet = Some(outlet);
         state.driver = Some(driver);
         state.title.clone_from(&metainfo.title);
@@ -179,8 +185,7 @@ impl LiveTorrentSrc {
 
         gst::info!(CAT, imp = self, "watching {}", metainfo.info.infohash());
         self.post_element_message(structures::ready(location, &metainfo, port));
-        // The property may have changed while the driver was being made.
-        self.apply_latency();
+        self.apply_playback();
         Ok(())
     }
 

@@ -17,7 +17,14 @@ use crate::common::{
     split_list,
 };
 
-use super::LiveTorrentSrcStatus;
+use crate::proto::swarm::Playback;
+
+use super::{LiveTorrentSrcOnLoss, LiveTorrentSrcStatus};
+
+/// Sound is out of tune by three semitones.
+const MAX_RATE_CHANGE: f64 = 0.2;
+/// No window is longer.
+const MAX_START_OFFSET: gst::ClockTime = gst::ClockTime::from_seconds(24 * 3600);
 
 /// The writable properties.
 #[derive(Debug, Clone)]
@@ -26,6 +33,14 @@ pub(super) struct Settings {
     pub(super) location: Option<String>,
     /// Distance behind the source (ms).
     pub(super) latency: u32,
+    /// How much faster or slower to play to return to it.
+    pub(super) max_rate_change: f64,
+    /// What becomes of what follows a hole.
+    pub(super) on_loss: LiveTorrentSrcOnLoss,
+    /// How far behind the source to start; zero: at `latency`.
+    pub(super) start_offset: gst::ClockTime,
+    /// After a pause: go on where it was.
+    pub(super) keep_position: bool,
     /// Without a byte for so long: an error; zero: wait for ever.
     pub(super) timeout: gst::ClockTime,
     /// Whether others are served.
@@ -41,6 +56,10 @@ impl Default for Settings {
         Self {
             location: None,
             latency: 1000,
+            max_rate_change: 0.05,
+            on_loss: LiveTorrentSrcOnLoss::Skip,
+            start_offset: gst::ClockTime::ZERO,
+            keep_position: false,
             timeout: gst::ClockTime::ZERO,
             upload_enabled: true,
             peers: String::new(),
@@ -69,6 +88,32 @@ impl Settings {
                 .blurb("Distance behind the source at which bytes are released (milliseconds, 0 = at once)")
                 .maximum(3_600_000)
                 .default_value(default.latency)
+                .mutable_playing()
+                .build(),
+            glib::ParamSpecDouble::builder("max-rate-change")
+                .nick("Maximum Rate Change")
+                .blurb("How much faster or slower playback may run to return to the latency (fraction, 0 = off)")
+                .minimum(0.0)
+                .maximum(MAX_RATE_CHANGE)
+                .default_value(default.max_rate_change)
+                .mutable_playing()
+                .build(),
+            glib::ParamSpecEnum::builder_with_default("on-loss", default.on_loss)
+                .nick("On Loss")
+                .blurb("What to do with what follows a piece that missed its time")
+                .mutable_playing()
+                .build(),
+            nanoseconds(
+                "start-offset",
+                "Start Offset",
+                "Start so far behind the source and stay there, as far as others hold the stream (nanoseconds, 0 = at the latency)",
+                gst::ClockTime::ZERO..=MAX_START_OFFSET,
+                default.start_offset,
+            ),
+            glib::ParamSpecBoolean::builder("keep-position")
+                .nick("Keep Position")
+                .blurb("After a pause go on where it was, and catch up by max-rate-change, instead of jumping to the latency")
+                .default_value(default.keep_position)
                 .mutable_playing()
                 .build(),
             nanoseconds(
@@ -115,6 +160,10 @@ impl Settings {
     pub(super) fn set(&mut self, name: &str, value: &glib::Value) -> bool {
         match name {
             "latency" => self.latency = value_of(value),
+            "max-rate-change" => self.max_rate_change = value_of(value),
+            "on-loss" => self.on_loss = value_of(value),
+            "start-offset" => self.start_offset = gst::ClockTime::from_nseconds(value_of(value)),
+            "keep-position" => self.keep_position = value_of(value),
             "timeout" => self.timeout = gst::ClockTime::from_nseconds(value_of(value)),
             "upload-enabled" => self.upload_enabled = value_of(value),
             "peers" => self.peers = value_of::<Option<String>>(value).unwrap_or_default(),
@@ -128,6 +177,10 @@ impl Settings {
         Some(match name {
             "location" => self.location.to_value(),
             "latency" => self.latency.to_value(),
+            "max-rate-change" => self.max_rate_change.to_value(),
+            "on-loss" => self.on_loss.to_value(),
+            "start-offset" => self.start_offset.nseconds().to_value(),
+            "keep-position" => self.keep_position.to_value(),
             "timeout" => self.timeout.nseconds().to_value(),
             "upload-enabled" => self.upload_enabled.to_value(),
             "peers" => self.peers.to_value(),
@@ -138,6 +191,16 @@ impl Settings {
     /// Distance behind the source.
     pub(super) fn latency(&self) -> Duration {
         Duration::from_millis(self.latency.into())
+    }
+
+    /// How to play.
+    pub(super) fn playback(&self) -> Playback {
+        Playback {
+            latency: self.latency(),
+            max_rate_change: self.max_rate_change,
+            on_loss: self.on_loss.into(),
+            start_offset: self.start_offset.into(),
+        }
     }
 
     /// How long to wait for a byte; none: for ever.

@@ -23,6 +23,56 @@ pub(super) struct Stream {
     /// The next buffer is the first after a pause.
     paused: bool,
     has_caps: bool,
+    pace: Pace,
+}
+
+/// How far playback has run ahead of running time by playing faster. Sinks take timestamps for
+/// stream time, which runs at the rate: an anchor that left this out would be too early for them.
+#[derive(Debug)]
+struct Pace {
+    rate: f64,
+    /// When the rate was taken up.
+    since: Option<gst::ClockTime>,
+    /// Up to then (ns).
+    ahead: f64,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            rate: 1.0,
+            since: None,
+            ahead: 0.0,
+        }
+    }
+}
+
+impl Pace {
+    fn ahead_at(&self, now: gst::ClockTime) -> f64 {
+        let played = self
+            .since
+            .map_or(gst::ClockTime::ZERO, |since| now.saturating_sub(since));
+        self.ahead + (self.rate - 1.0) * played.nseconds() as f64
+    }
+
+    /// From `now` on it plays at `rate`; whether that is news.
+    fn set(&mut self, rate: f64, now: gst::ClockTime) -> bool {
+        if rate == self.rate {
+            return false;
+        }
+        *self = Self {
+            rate,
+            since: Some(now),
+            ahead: self.ahead_at(now),
+        };
+        true
+    }
+
+    /// The stream time at `now`, as sinks reckon it.
+    fn stream_time(&self, now: gst::ClockTime) -> gst::ClockTime {
+        let nanoseconds = now.nseconds() as f64 + self.ahead_at(now);
+        gst::ClockTime::from_nseconds(nanoseconds.max(0.0) as u64)
+    }
 }
 
 /// A buffer, and what has to be said before it.
@@ -32,6 +82,8 @@ pub(super) struct Next {
     pub(super) buffer: gst::Buffer,
     /// What they turned out to be, the first time that this is seen.
     pub(super) caps: Option<gst::Caps>,
+    /// How fast downstream is to play from here on, where that changes.
+    pub(super) rate: Option<f64>,
 }
 
 impl Stream {
@@ -54,11 +106,17 @@ impl Stream {
     ) -> Option<Next> {
         self.discont |= delivery.discont;
         let Delivery {
-            preamble, payload, ..
+            preamble,
+            payload,
+            rate,
+            ..
         } = delivery;
         let mut parts = [preamble, payload].into_iter().filter(|p| !p.is_empty());
         let first = parts.next()?;
         let discont = std::mem::take(&mut self.discont) || !self.delivered;
+        let now = now();
+        // Demuxers drop the event while they have found nothing to play: not before the first bytes.
+        let changed = self.delivered && now.is_some_and(|now| self.pace.set(rate, now));
         self.delivered = true;
         // The `.tstream` does not tell the container; others are left to typefind downstream.
         let caps = (discont && !self.has_caps && is_transport_stream(&first)).then(caps);
@@ -74,12 +132,16 @@ impl Stream {
         if std::mem::take(&mut self.paused) || discont {
             // An anchor only: from here on demuxers go by the stream's own clock, so a burst at
             // the start does not squeeze their timeline.
-            let now = now();
+            let anchor = now.map(|now| self.pace.stream_time(now));
             let buffer = buffer.make_mut();
-            buffer.set_pts(now);
-            buffer.set_dts(now);
+            buffer.set_pts(anchor);
+            buffer.set_dts(anchor);
         }
-        Some(Next { buffer, caps })
+        Some(Next {
+            buffer,
+            caps,
+            rate: changed.then_some(rate),
+        })
     }
 }
 
@@ -109,6 +171,7 @@ mod tests {
             discont,
             sequence: 1,
             time: 0,
+            rate: 1.0,
         }
     }
 

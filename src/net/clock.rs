@@ -8,9 +8,13 @@
 
 //! The driver's clocks, read in one place.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::proto::time::{self, Now};
+
+/// The core's clock shows this when the driver begins: what it reckons of pieces that were made
+/// before has to have a moment too. No window is longer.
+const HEAD_START: Duration = Duration::from_secs(1_000_000);
 
 /// Turns the system's two clocks into the core's [`Now`].
 #[derive(Debug, Clone, Copy)]
@@ -28,11 +32,10 @@ impl Clock {
 
     /// This moment on both clocks. A calendar clock before 1970 shows 1970.
     pub(super) fn now(&self) -> Now {
-        let micros =
-            |time: std::time::Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         let wall = SystemTime::now().duration_since(UNIX_EPOCH);
         Now {
-            at: time::Instant::from_micros(micros(self.origin.elapsed())),
+            at: time::Instant::from_micros(micros(self.origin.elapsed() + HEAD_START)),
             wall: micros(wall.unwrap_or_default()),
         }
     }
@@ -40,7 +43,7 @@ impl Clock {
     /// The system's name for a moment of the core's; `None` past the end of its clock.
     pub(super) fn system(&self, at: time::Instant) -> Option<Instant> {
         self.origin
-            .checked_add(std::time::Duration::from_micros(at.as_micros()))
+            .checked_add(Duration::from_micros(at.as_micros()).saturating_sub(HEAD_START))
     }
 }
 
@@ -56,7 +59,7 @@ mod tests {
         let after = Instant::now();
         let moment = clock.system(now.at).unwrap();
         // The core counts whole microseconds.
-        assert!(moment + std::time::Duration::from_micros(1) >= before && moment <= after);
+        assert!(moment + Duration::from_micros(1) >= before && moment <= after);
         assert!(now.wall > 1_700_000_000_000_000);
     }
 }

@@ -36,7 +36,7 @@ use crate::proto::{
     lap::Lap,
     piece::Piece,
     stats::Stats,
-    swarm::{ConnId, ENOUGH_PEERS, Event, Input, Origin, Output, Swarm},
+    swarm::{ConnId, ENOUGH_PEERS, Event, Input, Origin, Output, Playback, Swarm},
     wire::{Decoder, Message},
 };
 
@@ -56,7 +56,9 @@ const MAX_LOOKUPS: usize = 64;
 #[derive(Debug)]
 pub(super) enum Command {
     AddPeer(String),
-    SetLatency(Duration),
+    SetPlayback(Playback),
+    Pause,
+    Resume { keep_position: bool },
     JumpToLive,
 }
 
@@ -279,7 +281,13 @@ impl Driver {
             Woken::Command(Command::AddPeer(address)) => {
                 self.try_peer(&address, Origin::Configured);
             }
-            Woken::Command(Command::SetLatency(latency)) => self.tell(Input::SetLatency(latency)),
+            Woken::Command(Command::SetPlayback(playback)) => {
+                self.tell(Input::SetPlayback(playback));
+            }
+            Woken::Command(Command::Pause) => self.tell(Input::Pause),
+            Woken::Command(Command::Resume { keep_position }) => {
+                self.tell(Input::Resume { keep_position });
+            }
             Woken::Command(Command::JumpToLive) => self.tell(Input::JumpToLive),
             Woken::Time | Woken::Stop => {}
         }

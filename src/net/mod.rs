@@ -69,7 +69,7 @@ use self::{
 use crate::proto::{
     piece::Piece,
     stats::Stats,
-    swarm::{Config, Event, Origin, Role, Swarm},
+    swarm::{Config, Event, Origin, Playback, Role, Swarm},
     tracker::{Announce, TrackerServer},
 };
 
@@ -281,9 +281,19 @@ impl Driver {
         self.command(Command::AddPeer(address.to_owned()));
     }
 
-    /// Viewer: moves to another distance.
-    pub fn set_latency(&self, latency: Duration) {
-        self.command(Command::SetLatency(latency));
+    /// Viewer: plays like this from now on.
+    pub fn set_playback(&self, playback: Playback) {
+        self.command(Command::SetPlayback(playback));
+    }
+
+    /// Viewer: releases nothing until [`Self::resume`].
+    pub fn pause(&self) {
+        self.command(Command::Pause);
+    }
+
+    /// Viewer: goes on where it was, or at its distance behind the source.
+    pub fn resume(&self, keep_position: bool) {
+        self.command(Command::Resume { keep_position });
     }
 
     /// Viewer: goes to where a joiner would start.

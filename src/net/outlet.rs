@@ -186,6 +186,7 @@ mod tests {
             discont: false,
             sequence,
             time: 0,
+            rate: 1.0,
         }
     }
 

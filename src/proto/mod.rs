@@ -18,7 +18,7 @@
 //! | [`wire`], [`tracker`], [`address`] | messages and their bytes |
 //! | [`metainfo`], [`uri`], [`key`], [`restart`] | files and links (§1, §2) |
 //! | [`piece`], [`lap`] | the signed unit, its numbers and their window (§2, §3) |
-//! | [`picker`], [`choker`], [`carrier`], [`clock`] | policies: from whom, to whom, when |
+//! | [`picker`], [`choker`], [`carrier`] | policies: from whom, to whom, when |
 //! | [`hops`], [`pace`], [`limiter`], [`rate`] | what these measure and keep |
 //! | [`sequence_set`], [`time`], [`stats`] | what all of it is made of |
 //!
@@ -31,7 +31,6 @@ pub mod address;
 mod address_book;
 pub mod carrier;
 pub mod choker;
-pub mod clock;
 pub mod hops;
 pub mod key;
 pub mod lap;

@@ -23,7 +23,7 @@ use super::{
     request::Request,
     sequence_map::SequenceMap,
     sequence_set::SequenceSet,
-    time::Instant,
+    time::{Instant, UnixMicros},
     wire::{BLOCK_LEN, ExtensionIds, Live},
 };
 
@@ -250,6 +250,8 @@ pub(super) struct Peer {
     /// What it was given, for the pieces in the window.
     pub(super) given: SequenceMap<Given>,
     pub(super) live: Live,
+    /// Random access points that it claimed to hold when it greeted us, with their times.
+    pub(super) entries: Vec<(Sequence, UnixMicros)>,
 
     pub(super) told_version: u64,
     pub(super) told_at: Instant,
@@ -305,6 +307,7 @@ impl Peer {
             bits_came: false,
             tip: None,
             live: Live::default(),
+            entries: Vec::new(),
             current: false,
             have: SequenceSet::new(u64::from(lap.npieces())),
             proofs: Quota::new(PROOFS_PER_SECOND, Duration::from_secs(1)),

@@ -49,6 +49,8 @@ pub struct Stats {
     pub buffer_level: Duration,
     /// Source time of the tip less that of the last byte released, plus the tip's age (viewer).
     pub live_distance: Duration,
+    /// Seconds of stream played in one of ours; 0 before anything is known (viewer).
+    pub playback_rate: f64,
     /// From start to the first byte released (viewer).
     pub join_time: Option<Duration>,
     /// How often the stream stalled (viewer).

@@ -8,11 +8,18 @@
 
 //! The pieces that are held: the window as far back as memory allows.
 
+use std::collections::BTreeMap;
+
 use super::{
     lap::{Lap, Sequence},
     piece::{Flags, Piece},
     sequence_map::SequenceMap,
+    time::UnixMicros,
 };
+
+/// Of the random access points that are told of, each is so much older than the one after it, as
+/// part of its age: who wants to start far back need not start at this very second.
+const APART: u64 = 16;
 
 /// Verified pieces by sequence, bounded in bytes.
 #[derive(Debug)]
@@ -21,7 +28,8 @@ pub(super) struct Store {
     limit: usize,
     pieces: SequenceMap<Piece>,
     bytes: usize,
-    newest_random_access: Option<Sequence>,
+    /// The random access points among them, with their times.
+    entries: BTreeMap<Sequence, UnixMicros>,
     /// The newest piece that was dropped for want of memory before it was delivered.
     squeezed_out: Option<Sequence>,
 }
@@ -34,7 +42,7 @@ impl Store {
             limit,
             pieces: SequenceMap::new(),
             bytes: 0,
-            newest_random_access: None,
+            entries: BTreeMap::new(),
             squeezed_out: None,
         }
     }
@@ -46,7 +54,7 @@ impl Store {
             return false;
         }
         if piece.flags().contains(Flags::RANDOM_ACCESS) {
-            self.newest_random_access = self.newest_random_access.max(Some(sequence));
+            self.entries.insert(sequence, piece.time());
         }
         self.bytes += piece.bytes().len();
         self.pieces.insert(sequence, piece);
@@ -77,8 +85,33 @@ impl Store {
     }
 
     /// The newest random access point held.
-    pub(super) const fn newest_random_access(&self) -> Option<Sequence> {
-        self.newest_random_access
+    pub(super) fn newest_random_access(&self) -> Option<Sequence> {
+        self.entries.last_key_value().map(|(&sequence, _)| sequence)
+    }
+
+    /// The random access points held from `from` on, newest first.
+    pub(super) fn entries(&self, from: Sequence) -> impl Iterator<Item = (Sequence, UnixMicros)> {
+        let entries = self.entries.range(from..).rev();
+        entries.map(|(&sequence, &time)| (sequence, time))
+    }
+
+    /// The same, at most `most`, and fewer the further back.
+    pub(super) fn sparse_entries(
+        &self,
+        from: Sequence,
+        most: usize,
+    ) -> Vec<(Sequence, UnixMicros)> {
+        let newest = self.newest().map_or(0, Piece::time);
+        let age = |time: UnixMicros| newest.saturating_sub(time);
+        let mut entries: Vec<(Sequence, UnixMicros)> = Vec::new();
+        for (sequence, time) in self.entries(from) {
+            let is_apart =
+                |&(_, last): &(Sequence, u64)| age(time) >= age(last) + age(last) / APART;
+            if entries.len() < most && entries.last().is_none_or(is_apart) {
+                entries.push((sequence, time));
+            }
+        }
+        entries
     }
 
     /// Drops what left the window of `tip`, and the oldest while there are more bytes than allowed;
@@ -117,9 +150,7 @@ impl Store {
     fn drop_oldest(&mut self) -> Option<Sequence> {
         let (sequence, piece) = self.pieces.pop_first()?;
         self.bytes -= piece.bytes().len();
-        if self.newest_random_access < self.pieces.first().map(|(s, _)| s) {
-            self.newest_random_access = None;
-        }
+        self.entries.remove(&sequence);
         Some(sequence)
     }
 }

@@ -19,7 +19,7 @@ use crate::support::{
 };
 
 #[test]
-fn a_viewer_that_was_paused_goes_on_where_it_was() {
+fn a_viewer_that_keeps_its_position_goes_on_where_it_was_paused() {
     let input = fs::read(fixture::file(CLIP)).unwrap();
     let stream = Transport::new(&input);
     let folder = tempfile::tempdir().unwrap();
@@ -27,7 +27,10 @@ fn a_viewer_that_was_paused_goes_on_where_it_was() {
     let mut feed = sink.feed();
     sink.port();
     let location = folder.path().join("foo.tstream");
-    let (viewer, bytes) = Pipeline::viewer(&format!("location={} latency=200", location.display()));
+    let (viewer, bytes) = Pipeline::viewer(&format!(
+        "location={} latency=200 keep-position=true",
+        location.display()
+    ));
     viewer.play();
     let beginning = stream.offset_at(3.0);
     feed.write_all(&input[..beginning]).unwrap();

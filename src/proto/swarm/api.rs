@@ -36,6 +36,31 @@ pub enum Role {
     },
 }
 
+/// What a viewer does with what follows a hole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnLoss {
+    /// It goes on with the next piece.
+    #[default]
+    Skip,
+    /// It goes on with the next random access point, where that comes within two seconds.
+    NextKeyframe,
+}
+
+/// How a viewer plays; all of it may change while it does.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Playback {
+    /// Distance behind the source at which bytes are released; zero: what is next at once.
+    pub latency: Duration,
+    /// How much faster or slower than the source it may play to return to that distance, as a
+    /// fraction; zero: bytes follow the source's clock at any moment.
+    pub max_rate_change: f64,
+    /// What it does with what follows a hole.
+    pub on_loss: OnLoss,
+    /// How far behind the source it starts, and stays until [`Input::JumpToLive`], where that is
+    /// more than `latency`. Counts before it has joined.
+    pub start_offset: Duration,
+}
+
 /// What a swarm is told once.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -132,8 +157,15 @@ pub enum Input {
     Publish(Piece),
     /// Viewer: downstream has room for so many more deliveries.
     Room(usize),
-    /// Viewer: the distance changed.
-    SetLatency(Duration),
+    /// Viewer: it is to play like this from now on.
+    SetPlayback(Playback),
+    /// Viewer: downstream takes nothing until [`Input::Resume`].
+    Pause,
+    /// Viewer: downstream goes on.
+    Resume {
+        /// Where it was, and not at the distance.
+        keep_position: bool,
+    },
     /// Viewer: go to where a joiner would start now.
     JumpToLive,
     /// The moment of [`Output::WakeAt`] came.
@@ -182,6 +214,8 @@ pub struct Delivery {
     pub sequence: Sequence,
     /// When the source closed the piece, µs since the Unix epoch.
     pub time: u64,
+    /// Seconds of stream that go downstream in one of ours from here on.
+    pub rate: f64,
 }
 
 /// How a viewer stands.

@@ -148,7 +148,7 @@ impl Swarm {
     /// When a piece that is not held is to be released; nothing where everything is at once.
     pub(super) fn deadline(&self, sequence: Sequence) -> Option<Instant> {
         let time = self.pace.time_of(sequence)?;
-        self.viewer.as_ref()?.releases(time)
+        self.viewer.as_ref()?.releases(sequence, time)
     }
 
     /// How long an answer may take so that there is time to ask another.

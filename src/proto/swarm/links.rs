@@ -19,8 +19,8 @@ use super::{
         peer::{Peer, Phase, REQQ},
         time::{Instant, Now},
         wire::{
-            ExtendedHandshake, Extension, ExtensionIds, Handshake, Live, Message, PayloadError,
-            Pex, Transfers, WireError,
+            ExtendedHandshake, Extension, ExtensionIds, Handshake, Live, MAX_ENTRIES, Message,
+            PayloadError, Pex, Transfers, WireError,
         },
     },
     ConnId, Event, Output, Swarm, canonical,
@@ -144,6 +144,8 @@ impl Swarm {
         let address = peer.address;
         let live = self.live(now);
         let told_tip = live.tip.and_then(|_| self.tip_sequence());
+        let served = self.tip_sequence().and_then(|tip| self.served_from(tip));
+        let served = served.filter(|_| self.config.upload_enabled && !turned_away);
         let handshake = ExtendedHandshake {
             m: ExtensionIds::OURS,
             listen_port: Some(if self.config.upload_enabled {
@@ -155,6 +157,9 @@ impl Swarm {
             reqq: Some(REQQ as u32),
             yourip: Some(address.ip()),
             live,
+            entries: served.map_or_else(Vec::new, |from| {
+                self.store.sparse_entries(from, MAX_ENTRIES)
+            }),
         };
         self.extend(now.at, conn, EXTENDED_HANDSHAKE, handshake.encode());
         let bits = if turned_away { None } else { self.bitfield() };
@@ -318,6 +323,7 @@ impl Swarm {
             return Ok(());
         };
         peer.client = handshake.client;
+        peer.entries = handshake.entries;
         peer.extensions = Some(handshake.m);
         peer.reqq = handshake.reqq.map_or(REQQ, |reqq| reqq as usize);
         if let Some(port) = handshake.listen_port.filter(|_| peer.inbound) {

@@ -27,6 +27,7 @@
 //! | `serve` | requests, and who gets what is here (§6, giving) |
 //! | `send` | what goes out next, and how fast (§6, giving) |
 //! | `spread` | which viewers spread what a source gives them (§6, giving) |
+//! | `playback` | what downstream and the user ask of a viewer |
 //! | `watch` | a viewer's tuning in, release and status (§5) |
 //!
 //! A call of [`Swarm::handle`] changes state and queues outputs; the driver then polls them. What
@@ -39,6 +40,7 @@ mod fetch;
 mod links;
 mod neighbours;
 mod overdue;
+mod playback;
 mod promise;
 mod receive;
 mod reports;
@@ -62,7 +64,9 @@ use std::{
 
 use bytes::Bytes;
 
-pub use api::{Config, ConnId, Delivery, Event, Input, Origin, Output, Role, Status};
+pub use api::{
+    Config, ConnId, Delivery, Event, Input, OnLoss, Origin, Output, Playback, Role, Status,
+};
 pub use neighbours::ENOUGH_PEERS;
 
 use super::{
@@ -207,7 +211,13 @@ impl Swarm {
         let lap = config.metainfo.info.lap();
         let viewer = match config.role {
             Role::Source => None,
-            Role::Viewer { latency } => Some(Viewer::new(now.at, latency)),
+            Role::Viewer { latency } => {
+                let playback = Playback {
+                    latency,
+                    ..Playback::default()
+                };
+                Some(Viewer::new(now.at, playback))
+            }
         };
         let mut swarm = Self {
             lap,
@@ -293,7 +303,9 @@ impl Swarm {
             }
             Input::Publish(piece) => self.publish(now, piece),
             Input::Room(places) => self.room(places),
-            Input::SetLatency(latency) => self.set_latency(latency),
+            Input::SetPlayback(playback) => self.set_playback(now, playback),
+            Input::Pause => self.pause(now),
+            Input::Resume { keep_position } => self.resume(now, keep_position),
             Input::JumpToLive => self.jump_to_live(now),
             Input::Timeout => {}
         }

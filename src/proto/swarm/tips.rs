@@ -234,7 +234,7 @@ impl Swarm {
         self.start = Some(sequence);
         self.stop_wanting_below(now, sequence);
         if let Some(viewer) = &mut self.viewer {
-            viewer.new_start();
+            viewer.new_start(sequence);
         }
     }
 

@@ -22,7 +22,7 @@ use super::{
         tune_in::{self, TuneIn, Verdict},
         wire::Message,
     },
-    Event, Input, Output, Status, Swarm,
+    Event, Input, Output, Playback, Status, Swarm,
 };
 
 /// No higher tip for so long, and no END: the source is away.
@@ -43,9 +43,9 @@ const RANDOM_ACCESS_SPAN: Duration = Duration::from_secs(5);
 pub(super) struct Viewer {
     began: Instant,
     pub(super) tune: TuneIn,
-    playout: Playout,
+    pub(super) playout: Playout,
     /// It knows where to start.
-    joined: bool,
+    pub(super) joined: bool,
     /// It started from a tip that may be a recording.
     unconfirmed: bool,
     /// A piece fetched for its time only.
@@ -68,11 +68,11 @@ pub(super) struct Viewer {
 }
 
 impl Viewer {
-    pub(super) fn new(now: Instant, latency: Duration) -> Self {
+    pub(super) fn new(now: Instant, playback: Playback) -> Self {
         Self {
             began: now,
             tune: TuneIn::default(),
-            playout: Playout::new(latency),
+            playout: Playout::new(playback),
             joined: false,
             unconfirmed: false,
             probe: None,
@@ -107,8 +107,8 @@ impl Viewer {
     }
 
     /// When a piece of this time is released; nothing where all is at once.
-    pub(super) fn releases(&self, time: UnixMicros) -> Option<Instant> {
-        self.playout.releases(time)
+    pub(super) fn releases(&self, sequence: Sequence, time: UnixMicros) -> Option<Instant> {
+        self.playout.releases(sequence, time)
     }
 
     /// Whether it knows where to start.
@@ -124,6 +124,11 @@ impl Viewer {
         self.playout.last().is_some()
     }
 
+    /// Whether downstream takes something now.
+    const fn is_drained(&self) -> bool {
+        self.room > 0 && !self.playout.is_paused()
+    }
+
     /// Downstream is paused.
     #[cfg(test)]
     pub(super) const fn take_room(&mut self) {
@@ -134,9 +139,9 @@ impl Viewer {
         self.lag
     }
 
-    pub(super) fn new_start(&mut self) {
+    pub(super) fn new_start(&mut self, start: Sequence) {
         self.in_start = false;
-        self.playout.reset_clock();
+        self.playout.new_start(start);
     }
 }
 
@@ -168,7 +173,7 @@ impl Swarm {
         let Some(viewer) = &mut self.viewer else {
             return;
         };
-        viewer.playout.observe(now.at, header.time);
+        viewer.playout.observe(now.at, header.sequence, header.time);
         if std::mem::take(&mut viewer.away) {
             self.tell(Event::SourceBack);
         }
@@ -180,7 +185,9 @@ impl Swarm {
         let Some(viewer) = &mut self.viewer else {
             return true;
         };
-        viewer.playout.observe(now.at, piece.time());
+        viewer
+            .playout
+            .observe(now.at, piece.sequence(), piece.time());
         if piece.time() >= viewer.newest_time {
             viewer.newest_time = piece.time();
             viewer.lag = tune_in::age(now.wall, piece.time());
@@ -201,25 +208,13 @@ impl Swarm {
         }
     }
 
-    pub(super) fn set_latency(&mut self, latency: Duration) {
-        if let Some(viewer) = &mut self.viewer {
-            viewer.playout.set_latency(latency);
-        }
-    }
-
-    /// Goes to where a joiner would start now, never back.
-    pub(super) fn jump_to_live(&mut self, now: Now) {
-        if self.viewer.as_ref().is_some_and(|viewer| viewer.joined) {
-            self.start(now);
-        }
-    }
-
     /// Takes every step of tuning in and release that is due.
     pub(super) fn watch(&mut self, now: Now) {
         if self.viewer.is_none() || !self.look {
             return;
         }
         self.tune(now);
+        self.look_back(now);
         self.follow_the_window(now);
         let wait = self.play(now);
         self.store.squeeze();
@@ -277,17 +272,19 @@ impl Swarm {
     }
 
     /// Starts fetching and playing where a joiner would.
-    fn start(&mut self, now: Now) {
+    pub(super) fn start(&mut self, now: Now) {
         let Some(tip) = self.tip_sequence() else {
             return;
         };
         let window = self.lap.window_start(tip);
-        let current = || self.peers.values().filter(|peer| peer.current);
-        let random_access = current()
-            .filter_map(|peer| peer.live.ra)
-            .filter(|ra| (window..=tip).contains(ra))
-            .max();
-        let floor = current()
+        if let Some(viewer) = &mut self.viewer {
+            viewer.playout.shift();
+        }
+        let shifted = self.viewer.as_ref().is_some_and(|v| v.playout.is_shifted());
+        let far = shifted.then(|| self.older_entry(now.at)).flatten();
+        let random_access = far.or_else(|| self.entry_point(now.at));
+        let current = self.peers.values().filter(|peer| peer.current);
+        let floor = current
             .filter_map(|peer| peer.live.floor)
             .filter(|floor| (window..tip).contains(floor))
             .min();
@@ -449,7 +446,7 @@ impl Swarm {
             next = Some(away_at);
         }
         let viewer = self.viewer.as_mut()?;
-        if viewer.stalled || viewer.room == 0 || viewer.playout.has_next(&self.store) {
+        if viewer.stalled || !viewer.is_drained() || viewer.playout.has_next(&self.store) {
             return next;
         }
         let stall_at = viewer.playout.released_at()? + STALL;
@@ -470,7 +467,7 @@ impl Swarm {
         };
         let status = if viewer.ended {
             Status::Ended
-        } else if !viewer.is_playing() {
+        } else if !viewer.playout.is_ready() {
             if alone {
                 Status::Connecting
             } else {
@@ -496,6 +493,7 @@ impl Swarm {
         stats.pieces_skipped = viewer.skipped;
         stats.join_time = viewer.join_time;
         stats.stalls = viewer.stalls;
+        stats.playback_rate = viewer.playout.rate();
         stats.live_distance = viewer.playout.distance(now.at).unwrap_or_default();
         if let Some(last) = viewer.playout.last() {
             let in_order = (last.sequence + 1..)

@@ -13,6 +13,8 @@ use std::net::IpAddr;
 use bendy::encoding::{Error, SortedDictEncoder};
 use bytes::Bytes;
 
+use crate::proto::{lap::Sequence, time::UnixMicros};
+
 use super::{
     Live, PayloadError,
     bencode::{Dict, Value, emit_dict, parse_dict},
@@ -20,6 +22,10 @@ use super::{
 
 /// Most characters of a client's name that are kept.
 const MAX_CLIENT: usize = 64;
+
+/// Most entries of `ras`, 16 bytes each.
+pub const MAX_ENTRIES: usize = 64;
+const ENTRY_LEN: usize = 16;
 
 /// Message names in `m`.
 const PEX: &[u8] = b"ut_pex";
@@ -119,6 +125,8 @@ pub struct ExtendedHandshake {
     pub yourip: Option<IpAddr>,
     /// `live`
     pub live: Live,
+    /// `ras`: RANDOM_ACCESS pieces that it holds with their times, newest first; a claim.
+    pub entries: Vec<(Sequence, UnixMicros)>,
 }
 
 impl ExtendedHandshake {
@@ -138,6 +146,7 @@ impl ExtendedHandshake {
                 }
                 b"p" => handshake.listen_port = value.int().filter(|port| *port != 0),
                 b"v" => handshake.client = value.text(MAX_CLIENT).unwrap_or_default(),
+                b"ras" => handshake.entries = value.bytes().map(read_entries).unwrap_or_default(),
                 b"reqq" => handshake.reqq = value.int(),
                 b"yourip" => handshake.yourip = read_ip(value),
                 b"live" => {
@@ -162,6 +171,15 @@ impl ExtendedHandshake {
         })?;
         dict.emit_pair_with(b"m", |value| value.emit_dict(|dict| self.m.emit(dict)))?;
         dict.emit_pair(b"p", self.listen_port.unwrap_or(0))?;
+        if !self.entries.is_empty() {
+            let bytes: Vec<u8> = self
+                .entries
+                .iter()
+                .take(MAX_ENTRIES)
+                .flat_map(|(sequence, time)| [sequence.to_be_bytes(), time.to_be_bytes()].concat())
+                .collect();
+            dict.emit_pair_with(b"ras", |value| value.emit_bytes(&bytes))?;
+        }
         if let Some(reqq) = self.reqq {
             dict.emit_pair(b"reqq", reqq)?;
         }
@@ -178,6 +196,19 @@ impl ExtendedHandshake {
             None => Ok(()),
         }
     }
+}
+
+/// None where there are too many, or a part of one.
+fn read_entries(bytes: &[u8]) -> Vec<(Sequence, UnixMicros)> {
+    let (entries, rest) = bytes.as_chunks::<ENTRY_LEN>();
+    if !rest.is_empty() || entries.len() > MAX_ENTRIES {
+        return Vec::new();
+    }
+    let number = |bytes: &[u8]| bytes.iter().fold(0, |n, &byte| n << 8 | u64::from(byte));
+    entries
+        .iter()
+        .map(|entry| (number(&entry[..8]), number(&entry[8..])))
+        .collect()
 }
 
 /// 4 or 16 bytes (BEP 10).
@@ -197,7 +228,9 @@ mod tests {
     /// Written by hand from BEP 10 and PROTOCOL §4.
     const FULL: &[u8] = b"d4:lived5:aheadi0e5:floori7ee\
         1:md9:Tr_G2G_v2i2e12:tstream_livei3e6:ut_pexi1ee\
-        1:pi6881e4:reqqi256e1:v15:livetorrent 0.16:yourip4:\x7f\x00\x00\x01e";
+        1:pi6881e3:ras32:\x00\x00\x00\x00\x00\x00\x00\x09\x00\x00\x00\x00\x00\x00\x01\x00\
+        \x00\x00\x00\x00\x00\x00\x00\x08\x00\x00\x00\x00\x00\x00\x00\xff\
+        4:reqqi256e1:v15:livetorrent 0.16:yourip4:\x7f\x00\x00\x01e";
 
     fn full() -> ExtendedHandshake {
         ExtendedHandshake {
@@ -210,6 +243,7 @@ mod tests {
                 floor: Some(7),
                 ..Live::default()
             },
+            entries: vec![(9, 256), (8, 255)],
         }
     }
 
@@ -234,7 +268,8 @@ mod tests {
 
     #[test]
     fn a_known_key_of_the_wrong_type_or_range_counts_as_absent() {
-        let bytes = b"d1:m3:foo1:pi65536e1:vi1e4:reqqi-1e6:yourip3:abc4:livei1ee";
+        let bytes =
+            b"d1:m3:foo1:pi65536e1:vi1e4:reqqi-1e6:yourip3:abc4:livei1e3:ras15:123456789012345e";
         let absent = ExtendedHandshake::default();
         assert_eq!(ExtendedHandshake::decode(bytes), Ok(absent.clone()));
         let bytes = b"d1:md12:tstream_livei0e6:ut_pexi256e9:Tr_G2G_v21:2e1:pi0ee";
@@ -269,6 +304,12 @@ mod tests {
     }
 
     #[test]
+    fn more_entries_than_allowed_count_as_none() {
+        let bytes = [&b"d3:ras1040:"[..], &[7; 65 * ENTRY_LEN], b"e"].concat();
+        assert_eq!(ExtendedHandshake::decode(&bytes).unwrap().entries, []);
+    }
+
+    #[test]
     fn our_ids_name_our_extensions() {
         assert_eq!(Extension::of_our_id(1), Some(Extension::Pex));
         assert_eq!(Extension::of_our_id(2), Some(Extension::Transfers));
@@ -283,11 +324,13 @@ mod tests {
             pex in proptest::option::of(1u8..), live in proptest::option::of(1u8..),
             listen_port in proptest::option::of(1u16..), client in "[ -~µ]{0,64}",
             reqq: Option<u32>, yourip: Option<IpAddr>, hops: Option<u8>,
+            entries in proptest::collection::vec(any::<(u64, u64)>(), 0..=MAX_ENTRIES),
         ) {
             let handshake = ExtendedHandshake {
                 m: ExtensionIds { ut_pex: pex, tr_g2g_v2: None, tstream_live: live },
                 listen_port, client, reqq, yourip,
                 live: Live { hops, ..Live::default() },
+                entries,
             };
             prop_assert_eq!(ExtendedHandshake::decode(&handshake.encode()), Ok(handshake));
         }

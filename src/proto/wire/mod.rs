@@ -29,7 +29,7 @@ mod transfers;
 
 pub use bencode::BencodeError;
 pub use decoder::Decoder;
-pub use extended::{ExtendedHandshake, Extension, ExtensionIds};
+pub use extended::{ExtendedHandshake, Extension, ExtensionIds, MAX_ENTRIES};
 pub use live::Live;
 pub use message::{BLOCK_LEN, Block, Frame, HANDSHAKE_LEN, Handshake, Message};
 pub use pex::{Pex, PexPeer};

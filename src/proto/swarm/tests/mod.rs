@@ -165,6 +165,7 @@ impl Script {
             reqq: Some(256),
             yourip: None,
             live,
+            entries: Vec::new(),
         };
         Message::Extended {
             id: 0,
