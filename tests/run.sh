@@ -26,7 +26,7 @@ step() { say "== $*"; }
 
 cd "$project"
 step set-up
-pipelines/setup.sh --check --with shellcheck --with openssl
+pipelines/setup.sh --check --with shellcheck --with openssl --with pulseaudio
 # rustup may have put cargo where this shell does not look yet.
 PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
 # A warning or a failed assertion of GLib ends the process that it is about.

@@ -11,6 +11,7 @@
 
 mod bad_input;
 mod broadcast;
+mod distance;
 mod hostile;
 mod pause;
 mod relay;

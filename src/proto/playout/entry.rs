@@ -34,13 +34,23 @@ const LOOKS_BACK_FOR: Duration = Duration::from_secs(1);
 pub(in super::super) const SOON: Duration = Duration::from_millis(150);
 
 impl Playout {
-    pub(super) fn search(&mut self, now: Now, store: &Store, next: Sequence) -> Step {
+    pub(super) fn search(
+        &mut self,
+        now: Now,
+        store: &Store,
+        next: Sequence,
+        lost: &impl Fn(Sequence, Sequence) -> u64,
+    ) -> Step {
         match self.entry(now.at, store, next) {
             Ok(piece) => {
                 self.entered = None;
                 self.searching = false;
                 self.anywhere = false;
                 self.settled_at = now.at + SETTLING;
+                let follows = self.last.map(|last| last.sequence + 1);
+                if let Some(follows) = follows.filter(|&follows| follows < piece.sequence()) {
+                    return self.skip(follows, piece, lost(follows, piece.sequence()));
+                }
                 Step::Deliver(self.deliver(now.at, piece))
             }
             Err(until) => Step::Wait(until),

@@ -48,7 +48,7 @@ impl Playout {
             return Step::Wait(None);
         }
         if self.searching {
-            return self.search(now, store, next);
+            return self.search(now, store, next, &lost);
         }
         let look_again = self.steer(now.at, store);
         let moves = match self.find_way_back(now.at, store, next) {
@@ -136,7 +136,7 @@ impl Playout {
     }
 
     /// Goes on from `next` with `piece`.
-    fn skip(&mut self, next: Sequence, piece: &Piece, lost: u64) -> Step {
+    pub(super) fn skip(&mut self, next: Sequence, piece: &Piece, lost: u64) -> Step {
         let same_start = !piece.flags().contains(Flags::START);
         let before = self
             .last

@@ -10,9 +10,11 @@
 
 pub(crate) mod capture;
 pub(crate) mod fixture;
+pub(crate) mod live;
 pub(crate) mod peer;
 pub(crate) mod pipeline;
 pub(crate) mod process;
+pub(crate) mod pulse;
 pub(crate) mod transport;
 
 use std::{fs, path::Path, time::Duration};
