@@ -8,6 +8,7 @@
 
 //! Claims about the swarm, each a scenario in virtual time with a seed and a printed figure.
 
+mod cuts;
 mod model;
 mod network;
 mod scenarios;

@@ -43,6 +43,9 @@ pub(crate) struct Host {
     address: SocketAddr,
     uplink: f64,
     uplink_free: Instant,
+    /// Bits per second that it can receive; infinite unless set.
+    pub(crate) downlink: f64,
+    downlink_free: Instant,
     /// This end's connection to the other host's and its number there.
     links: BTreeMap<ConnId, (usize, ConnId)>,
     /// When the last message on each connection arrives, so that none overtakes another.
@@ -174,6 +177,8 @@ impl Network {
             address,
             uplink,
             uplink_free: self.now,
+            downlink: f64::INFINITY,
+            downlink_free: self.now,
             links: BTreeMap::new(),
             arrived: BTreeMap::new(),
             wake: None,
@@ -192,6 +197,22 @@ impl Network {
             self.hosts[other].links.remove(&conn);
             let reason = "reset".to_owned();
             self.input(other, Input::Closed { conn, reason });
+        }
+    }
+
+    /// Cuts each connection of a host with this chance; what is under way on it is lost.
+    pub(crate) fn cut(&mut self, host: usize, chance: f64, rng: &mut fastrand::Rng) {
+        let links = self.hosts[host].links.clone();
+        for (ours, (other, theirs)) in links {
+            if rng.f64() >= chance {
+                continue;
+            }
+            self.hosts[host].links.remove(&ours);
+            self.hosts[other].links.remove(&theirs);
+            for (end, conn) in [(host, ours), (other, theirs)] {
+                let reason = "reset".to_owned();
+                self.input(end, Input::Closed { conn, reason });
+            }
         }
     }
 
@@ -348,7 +369,13 @@ impl Network {
         let left = sender.uplink_free;
         let before = sender.arrived.get(&conn).copied().unwrap_or_default();
         let arrives = (left + self.delay).max(before);
-        sender.arrived.insert(conn, arrives);
+        let receiver = &mut self.hosts[other];
+        let takes = Duration::from_secs_f64(bytes as f64 * 8.0 / receiver.downlink);
+        if !takes.is_zero() {
+            receiver.downlink_free = receiver.downlink_free.max(arrives) + takes;
+        }
+        let arrives = arrives.max(receiver.downlink_free);
+        self.hosts[host].arrived.insert(conn, arrives);
         self.later(left, Happening::Input(host, Input::Sent { conn, bytes }));
         let received = Input::Received {
             conn: theirs,

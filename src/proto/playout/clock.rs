@@ -45,6 +45,8 @@ pub(super) struct SourceClock {
     current: Option<i128>,
     previous: Option<i128>,
     span_began: Instant,
+    /// The lowest sequence seen.
+    lowest: Option<Sequence>,
     /// The newest piece seen and when that was.
     newest: Option<(Instant, Sequence, UnixMicros)>,
     steps: Vec<Step>,
@@ -55,6 +57,7 @@ pub(super) struct SourceClock {
 impl SourceClock {
     /// The piece `sequence` of this time was known here at `now`.
     pub(super) fn observe(&mut self, now: Instant, sequence: Sequence, time: UnixMicros) {
+        self.lowest = Some(self.lowest.map_or(sequence, |lowest| lowest.min(sequence)));
         self.look_for_step(now, sequence, time);
         let offset = i128::from(now.as_micros()) - i128::from(self.steady(time));
         if now.since(self.span_began) >= MEMORY {
@@ -62,6 +65,11 @@ impl SourceClock {
             self.span_began = now;
         }
         self.current = Some(self.current.map_or(offset, |smallest| smallest.min(offset)));
+    }
+
+    /// Whether it has seen nothing before `sequence`.
+    pub(super) fn begins_at(&self, sequence: Sequence) -> bool {
+        self.lowest.is_none_or(|lowest| lowest >= sequence)
     }
 
     fn look_for_step(&mut self, now: Instant, sequence: Sequence, time: UnixMicros) {

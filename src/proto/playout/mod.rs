@@ -191,7 +191,14 @@ impl Playout {
 
     /// Another start begins at `start`: its clock may be another machine's.
     pub(super) fn new_start(&mut self, start: Sequence) {
-        self.next_clock = Some((start, SourceClock::default()));
+        let newest = self
+            .next_clock
+            .as_ref()
+            .map_or(&self.clock, |(_, clock)| clock);
+        // Who joins hears of a start when it has seen what follows it.
+        if !newest.begins_at(start) {
+            self.next_clock = Some((start, SourceClock::default()));
+        }
     }
 
     /// Takes another distance, or other rules, from `now` on.

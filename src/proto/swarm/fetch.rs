@@ -8,7 +8,7 @@
 
 //! Which piece that exists is asked of whom (PROTOCOL §6, asking).
 
-use std::{cell::OnceCell, time::Duration};
+use std::{cell::OnceCell, collections::BTreeSet, time::Duration};
 
 use super::{
     super::{
@@ -75,6 +75,9 @@ impl Swarm {
             .viewer
             .as_ref()
             .is_some_and(|viewer| viewer.settles(now));
+        // What a decoder can start with is worth more than anything around it: where not all can be
+        // fetched, the others give way.
+        let entries = self.shown_entries();
         let mut urgent = Vec::new();
         let mut rest = Vec::new();
         let mut late = Vec::new();
@@ -101,12 +104,19 @@ impl Swarm {
                 _ => urgent.push((sequence, deadline)),
             }
         }
+        urgent.sort_by_key(|(sequence, _)| !entries.contains(sequence));
         rest.sort_unstable();
         let rest = rest
             .into_iter()
             .map(|(_, sequence, _, deadline)| (sequence.0, deadline));
         // Who went after what is late first would be late with everything.
         urgent.into_iter().chain(rest).chain(late).collect()
+    }
+
+    /// The random access points that neighbours tell of; claims, so no more than one each counts.
+    fn shown_entries(&self) -> BTreeSet<Sequence> {
+        let current = self.peers.values().filter(|peer| peer.current);
+        current.filter_map(|peer| peer.live.ra).collect()
     }
 
     /// Asks one of those who show the piece and can give it in time.

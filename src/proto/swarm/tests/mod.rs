@@ -13,6 +13,7 @@ mod asking;
 mod fuzz;
 mod giving;
 mod greeting;
+mod playing;
 mod watching;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
