@@ -18,7 +18,7 @@ use crate::{
     proto::{
         metainfo::MIN_PIECE_LENGTH,
         piece::{Draft, Flags, HEADER_LEN, Piece, Sealer},
-        time::{Instant, Now},
+        time::{Dates, Instant, Now},
     },
 };
 
@@ -113,6 +113,8 @@ struct Open {
 #[derive(Debug)]
 pub(super) struct Packager {
     sealer: Sealer,
+    /// What pieces are dated by: viewers play by their times, which must not stand still.
+    dates: Dates,
     piece_length: usize,
     flush_time: Duration,
     format: Format,
@@ -163,6 +165,7 @@ impl Packager {
         now: Now,
     ) -> Self {
         Self {
+            dates: Dates::new(now, sealer.last_time()),
             sealer,
             piece_length: piece_length.max(MIN_PIECE_LENGTH) as usize,
             flush_time: flush_time.clamp(MIN_FLUSH_TIME, IDLE_INTERVAL),
@@ -390,7 +393,7 @@ impl Packager {
     }
 
     fn seal(&mut self, now: Now, draft: Draft, out: &mut Vec<Piece>) {
-        out.push(self.sealer.seal(now.wall, draft));
+        out.push(self.sealer.seal(self.dates.date(now), draft));
         self.pieces_made += 1;
         self.last_piece = now.at;
     }
