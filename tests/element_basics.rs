@@ -110,6 +110,9 @@ fn the_source_has_the_documented_defaults() {
     let src = make("livetorrentsrc");
     assert_defaults!(src,
         "latency": u32 = 1000,
+        "max-rate-change": f64 = 0.05,
+        "start-offset": u64 = 0,
+        "keep-position": bool = false,
         "timeout": u64 = 0,
         "port": u32 = 0,
         "max-peers": u32 = 50,
@@ -121,6 +124,8 @@ fn the_source_has_the_documented_defaults() {
     );
     assert_eq!(src.property::<Option<String>>("location"), None);
     assert_eq!(src.property::<String>("peers"), "");
+    src.set_property_from_str("on-loss", "next-keyframe");
+    src.set_property_from_str("on-loss", "skip");
 }
 
 #[test]

@@ -17,7 +17,24 @@
  * source.
  *
  * The output is the source's byte stream in order, from a point on where a decoder can start.
- * Where pieces missed their time they are skipped and the next buffer is marked DISCONT.
+ * Where pieces missed their time they are skipped and the next buffer is marked DISCONT. With
+ * `on-loss=skip`, the default, it goes on with the next piece: a decoder shows a few wrong pictures
+ * and the sound is back at once. With `on-loss=next-keyframe` it goes on with the next key frame, if
+ * that comes within two seconds: no wrong picture, but picture and sound stand still until then.
+ * Measured (`examples/on-loss.rs`, a hole of 15 KiB in H.264 of 2.5 Mbit/s with a key frame every 2 s):
+ * 2.4 pictures missing, 6.5 wrong and 54 ms of sound missing, against 24.7, 0.1 and 1025 ms.
+ *
+ * `latency` may be changed while it plays. What is off by a little is made up for by playing faster or
+ * slower by at most `max-rate-change` (an instant-rate-change event; sound changes its pitch by as
+ * much), what would take longer than a minute so by a jump to a key frame, with DISCONT and a
+ * `livetorrent-skipped` message, or by waiting at one. A buffer that gets low is saved in the same way.
+ * With `max-rate-change=0` bytes follow the source's clock at any moment and only jumps correct.
+ *
+ * `start-offset` starts further behind the source, with a key frame at most a sixteenth off, as far as
+ * others hold the stream; the action signal `jump-to-live` returns to `latency`. After a pause it
+ * jumps to `latency`, or with `keep-position=true` goes on where it was, as far as `buffer-size` held
+ * what came meanwhile, and catches up by rate.
+ *
  * What goes wrong in the swarm is never an error by itself: the element waits, says so with
  * `livetorrent-stalled` and `livetorrent-source-away` messages and in the `status` property, and
  * goes on when bytes come again, unless `timeout` is set.

@@ -219,6 +219,29 @@ mod tests {
     }
 
     #[test]
+    fn a_rate_is_told_once_after_the_first_bytes_and_anchors_follow_it() {
+        gst::init().unwrap();
+        let mut stream = Stream::default();
+        let mut at = |seconds, rate, discont| {
+            let delivery = Delivery {
+                rate,
+                ..delivery(b"", b"payload", discont)
+            };
+            let next = stream.next(delivery, || Some(gst::ClockTime::from_seconds(seconds)));
+            let next = next.unwrap();
+            (next.rate, next.buffer.pts())
+        };
+        assert_eq!(at(10, 1.0, false).0, None);
+        assert_eq!(at(20, 1.05, false), (Some(1.05), None));
+        assert_eq!(at(30, 1.05, false), (None, None));
+        // Twenty seconds at this rate are twenty-one of the stream.
+        let anchor = Some(gst::ClockTime::from_seconds(41));
+        assert_eq!(at(40, 1.0, true), (Some(1.0), anchor));
+        let anchor = Some(gst::ClockTime::from_seconds(51));
+        assert_eq!(at(50, 1.0, true), (None, anchor));
+    }
+
+    #[test]
     fn transport_packets_have_caps_once_and_other_bytes_none() {
         let mut stream = Stream::default();
         let packets = [SYNC_BYTE; 2 * PACKET_LEN];

@@ -75,9 +75,6 @@ impl Swarm {
             .viewer
             .as_ref()
             .is_some_and(|viewer| viewer.settles(now));
-        // What a decoder can start with is worth more than anything around it: where not all can be
-        // fetched, the others give way.
-        let entries = self.shown_entries();
         let mut urgent = Vec::new();
         let mut rest = Vec::new();
         let mut late = Vec::new();
@@ -104,7 +101,12 @@ impl Swarm {
                 _ => urgent.push((sequence, deadline)),
             }
         }
-        urgent.sort_by_key(|(sequence, _)| !entries.contains(sequence));
+        if urgent.len() > 1 {
+            // What a decoder can start with is worth more than anything around it: where not all can
+            // be fetched, the others give way.
+            let entries = self.shown_entries();
+            urgent.sort_by_key(|(sequence, _)| !entries.contains(sequence));
+        }
         rest.sort_unstable();
         let rest = rest
             .into_iter()
