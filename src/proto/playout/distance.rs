@@ -121,7 +121,9 @@ impl Distance {
             self.changed_at = Some(reading.now);
             self.rate = rate(course, error, reading.max_change);
         }
-        Verdict::Rate(self.rate)
+        // The bounds may have become narrower since.
+        let (slowest, fastest) = (1.0 - reading.max_change, 1.0 + reading.max_change);
+        Verdict::Rate(self.rate.clamp(slowest, fastest))
     }
 
     fn course(&self, reading: &Reading, error: i64) -> Course {

@@ -79,10 +79,12 @@ impl Playout {
             }
             None => return Err(None),
         };
+        // Who wants to be further back than others hold begins with the oldest there is.
+        let is_oldest = self.shifted.is_some() && piece.sequence() == next;
         match self.on_target(piece.sequence(), piece.time()) {
-            Some(due) if due > now && !store.is_over_limit() => {
+            Some(due) if !is_oldest && due > now && !store.is_over_limit() => {
                 let looks_back = self.looks_back_until.is_some_and(|until| now < until);
-                if found.is_some() && !looks_back {
+                if found.is_some() && !looks_back && self.shifted.is_none() {
                     self.next = Some(piece.sequence());
                 }
                 Err(Some(due))

@@ -215,13 +215,19 @@ impl Playout {
 
     /// The line begins with the piece that goes out now.
     pub(super) fn draw_line(&mut self, now: Instant, time: UnixMicros) {
+        let steady = self.clock.steady(time);
+        if let Some(shifted) = self.shifted.as_mut().filter(|_| self.last.is_none())
+            && let Some(closed) = self.clock.local_of_steady(steady)
+        {
+            // Where it began is as good as any place around it, and all there is may be less.
+            *shifted = now.since(closed);
+        }
         if self.schedule.is_some()
             || self.playback.max_rate_change <= 0.0
             || self.target().is_zero()
         {
             return;
         }
-        let steady = self.clock.steady(time);
         let Some(ideal) = self.clock.local_of_steady(steady) else {
             return;
         };
@@ -230,9 +236,5 @@ impl Playout {
         let at = if late <= PUNCTUAL { ideal } else { now };
         self.schedule = Some(Schedule::new(steady, at.min(now)));
         self.judged_at = Some(now + GETS_GOING);
-        if let Some(shifted) = &mut self.shifted {
-            // Where it began is as good as any place around it.
-            *shifted += late;
-        }
     }
 }

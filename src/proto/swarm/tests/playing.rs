@@ -344,9 +344,10 @@ fn who_kept_more_than_memory_holds_goes_on_with_what_is_left() {
     );
 }
 
-#[test]
-fn a_viewer_that_has_all_goes_back_to_a_key_frame_that_is_due() {
+/// A viewer of a stream that goes on for 1.4 s with a key frame a second, which a peer holds.
+fn late_joiner(playback: Playback) -> (Script, Vec<Piece>) {
     let mut script = Script::viewer();
+    script.input(Input::SetPlayback(playback));
     let pieces: Vec<_> = (0..14)
         .map(|number| {
             let flags = if number % 10 == 0 {
@@ -398,6 +399,31 @@ fn a_viewer_that_has_all_goes_back_to_a_key_frame_that_is_due() {
             script.answer(conn, piece);
         }
     }
-    assert_eq!(script.delivered().first(), Some(&pieces[0].sequence()));
-    assert_eq!(script.swarm.stats(script.now).pieces_skipped, 0);
+    (script, pieces)
+}
+
+#[test]
+fn a_viewer_that_has_all_goes_back_to_a_key_frame_that_is_due() {
+    for max_rate_change in [0.0, 0.05] {
+        let (script, pieces) = late_joiner(Playback {
+            max_rate_change,
+            ..playback()
+        });
+        assert_eq!(script.delivered().first(), Some(&pieces[0].sequence()));
+        assert_eq!(script.swarm.stats(script.now).pieces_skipped, 0);
+    }
+}
+
+#[test]
+fn who_wants_to_be_further_back_than_the_stream_goes_begins_with_the_oldest() {
+    for max_rate_change in [0.0, 0.05] {
+        let (mut script, pieces) = late_joiner(Playback {
+            max_rate_change,
+            start_offset: Duration::from_secs(60),
+            ..playback()
+        });
+        script.pass(Duration::from_secs(2));
+        let expected: Vec<_> = pieces.iter().map(Piece::sequence).collect();
+        assert_eq!(script.delivered(), expected, "none is waited for");
+    }
 }
