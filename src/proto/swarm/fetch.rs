@@ -78,8 +78,12 @@ impl Swarm {
         let mut urgent = Vec::new();
         let mut rest = Vec::new();
         let mut late = Vec::new();
+        // What a decoder can start with is worth more than anything around it: where not all can be
+        // fetched, the others give way.
+        let entries = self.urgent_entries(now, urgent_until);
+        let others = self.wanted.unasked().filter(|s| !entries.contains(s));
         // However many before it nobody can give, they do not hide one that somebody can.
-        for sequence in self.wanted.unasked() {
+        for sequence in entries.iter().copied().chain(others) {
             let asked = urgent.len() + rest.len();
             if asked >= least && asked >= *most.get_or_init(count) {
                 break;
@@ -101,12 +105,6 @@ impl Swarm {
                 _ => urgent.push((sequence, deadline)),
             }
         }
-        if urgent.len() > 1 {
-            // What a decoder can start with is worth more than anything around it: where not all can
-            // be fetched, the others give way.
-            let entries = self.shown_entries();
-            urgent.sort_by_key(|(sequence, _)| !entries.contains(sequence));
-        }
         rest.sort_unstable();
         let rest = rest
             .into_iter()
@@ -115,10 +113,17 @@ impl Swarm {
         urgent.into_iter().chain(rest).chain(late).collect()
     }
 
-    /// The random access points that neighbours tell of; claims, so no more than one each counts.
-    fn shown_entries(&self) -> BTreeSet<Sequence> {
+    /// The random access points whose time is near, of those that neighbours tell of; claims, so no
+    /// more than one each counts.
+    fn urgent_entries(&self, now: Instant, until: Instant) -> BTreeSet<Sequence> {
         let current = self.peers.values().filter(|peer| peer.current);
-        current.filter_map(|peer| peer.live.ra).collect()
+        let entries = current.filter_map(|peer| peer.live.ra);
+        let unasked = entries.filter(|entry| self.wanted.is_unasked(*entry));
+        let near = |entry: &Sequence| {
+            let deadline = self.deadline(*entry);
+            deadline.is_some_and(|deadline| (now..=until).contains(&deadline))
+        };
+        unasked.filter(near).collect()
     }
 
     /// Asks one of those who show the piece and can give it in time.

@@ -159,6 +159,12 @@ impl Wanted {
         unasked.map(|(sequence, _)| sequence).take(self.unasked)
     }
 
+    /// Whether it exists and nobody was asked for it.
+    pub(super) fn is_unasked(&self, sequence: Sequence) -> bool {
+        let want = self.pieces.get(sequence);
+        want.is_some_and(|want| want.is_unasked())
+    }
+
     /// How many peers were asked and have not answered.
     pub(super) fn times_asked(&self, sequence: Sequence) -> u8 {
         self.pieces.get(sequence).map_or(0, |want| want.asked)

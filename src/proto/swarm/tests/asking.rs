@@ -217,6 +217,46 @@ fn what_a_choke_rejected_is_asked_for_again_after_the_unchoke() {
 }
 
 #[test]
+fn what_a_decoder_can_start_with_is_asked_for_before_what_is_due_earlier() {
+    let mut script = Script::viewer();
+    let first = script.seal(300, Flags::RANDOM_ACCESS);
+    let holder = script.meet_holder(1, &first);
+    script.pass(Duration::from_millis(400));
+    script.answer(holder, &first);
+    script.say(holder, Message::Choke);
+    let mut pieces = Vec::new();
+    for number in 0..8 {
+        script.pass(Duration::from_millis(50));
+        let entry = number == 6;
+        let flags = [Flags::NONE, Flags::RANDOM_ACCESS][usize::from(entry)];
+        let piece = script.seal(300, flags);
+        if entry {
+            let floor = Some(first.sequence());
+            script.announce(
+                holder,
+                Live {
+                    floor,
+                    ..Script::tip_of(&piece)
+                },
+            );
+        }
+        let have = script.have(&piece);
+        script.say(holder, have);
+        pieces.push(piece);
+    }
+    script.pass(Duration::from_millis(450));
+    script.take_sent(holder);
+    script.say(holder, Message::Unchoke);
+    let asked = script.take_sent(holder);
+    let request = |piece: &Piece| Message::Request(script.block(piece.sequence()));
+    assert!(asked.contains(&request(&pieces[6])), "the key frame");
+    let others = pieces
+        .iter()
+        .filter(|piece| asked.contains(&request(piece)));
+    assert!((2..8).contains(&others.count()), "not all can be asked for");
+}
+
+#[test]
 fn pieces_that_nobody_can_give_do_not_hide_those_that_somebody_can() {
     let role = Role::Viewer {
         latency: Duration::from_secs(1),
