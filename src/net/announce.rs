@@ -42,6 +42,8 @@ const MAX_INTERVAL: Duration = Duration::from_secs(3600);
 const RETRY: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(300));
 /// A viewer without a peer retries after this at the latest.
 const LONELY_RETRY: Duration = Duration::from_secs(30);
+/// A source that came back may have begun with a tracker that knows nobody: it is told within so long.
+const RETURN_SPREAD: Duration = Duration::from_secs(4);
 /// For the last word, which nobody waits for.
 const FAREWELL_TIME: Duration = Duration::from_secs(2);
 /// Trackers of one stream; the rest is left out.
@@ -53,7 +55,7 @@ pub(super) struct Announcer {
     /// What it says of us, but for the event and the figures.
     pub(super) request: Announce,
     /// A viewer looks for peers: it asks one tracker at a time (BEP 12), and oftener while it has
-    /// none. A source wants to be found: it tells all.
+    /// few or the source is away. A source wants to be found: it tells all.
     pub(super) viewer: bool,
     pub(super) shown: Arc<Shown>,
     pub(super) inbox: Sender<Inbound>,
@@ -70,9 +72,9 @@ pub(super) struct Farewell {
 /// How long until the next announce.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Pause {
-    /// As long as there are peers, or we look for none.
+    /// As long as there are peers and the source, or we look for none.
     usual: Duration,
-    /// Without a peer.
+    /// With few peers, or without the source.
     lonely: Duration,
 }
 
@@ -201,7 +203,10 @@ impl Announcer {
     async fn wait(&self, pause: Pause) {
         let began = Instant::now();
         loop {
-            let looks_for_peers = self.viewer && !self.shown.has_peers();
+            if self.viewer && self.shown.take_back() {
+                return sleep(RETURN_SPREAD.mul_f64(fastrand::f64())).await;
+            }
+            let looks_for_peers = self.viewer && !self.shown.is_content();
             let whole = if looks_for_peers {
                 pause.lonely
             } else {
@@ -212,7 +217,7 @@ impl Announcer {
                 return;
             }
             if self.viewer {
-                future::or(sleep(left), self.shown.lonely()).await;
+                future::or(sleep(left), self.shown.changed()).await;
             } else {
                 sleep(left).await;
             }
@@ -262,7 +267,10 @@ mod tests {
 
     use super::super::notices::NoticeThread;
     use super::super::{Notice, runtime::Runtime};
-    use crate::proto::metainfo::Infohash;
+    use crate::proto::{
+        metainfo::Infohash,
+        swarm::{ENOUGH_PEERS, Event as SwarmEvent},
+    };
 
     const LIMIT: Duration = Duration::from_secs(20);
 
@@ -414,6 +422,35 @@ mod tests {
             assert!(runtime.join(LIMIT));
             assert!(bench.inputs.try_recv().is_err());
         }
+    }
+
+    #[test]
+    fn a_tracker_is_asked_oftener_without_the_source_and_at_once_when_that_is_back() {
+        let bench = bench(true);
+        let (url, asked) = tracker(b"d8:intervali1800e5:peers0:e");
+        let shown = Arc::clone(&bench.announcer.shown);
+        let added = SwarmEvent::PeerAdded {
+            id: String::new(),
+            address: SocketAddr::from(([127, 0, 0, 1], 9)),
+        };
+        (0..ENOUGH_PEERS).for_each(|_| shown.observe(&added));
+        assert!(shown.is_content());
+        let (stop, stopped) = async_channel::bounded::<()>(1);
+        let announcer = bench.announcer;
+        let runtime = Runtime::start("test", move |spawner| async move {
+            announcer.start(&spawner, vec![vec![url]]);
+            let _ = stopped.recv().await;
+        })
+        .unwrap();
+        assert!(asked.recv_timeout(LIMIT).is_ok());
+        shown.observe(&SwarmEvent::SourceAway);
+        assert!(!shown.is_content());
+        shown.observe(&SwarmEvent::SourceBack);
+        assert!(shown.is_content());
+        let again = asked.recv_timeout(LIMIT);
+        assert!(again.is_ok(), "half an hour would be over {LIMIT:?}");
+        drop(stop);
+        assert!(runtime.join(LIMIT));
     }
 
     #[test]

@@ -12,6 +12,8 @@ use std::{net::IpAddr, time::Duration};
 
 use ureq::{Agent, Proxy, http::Uri};
 
+/// To open a connection: who is off does not keep us from asking the next one.
+const CONNECT_TIME: Duration = Duration::from_secs(5);
 /// More than that is a loop.
 const MAX_REDIRECTS: u32 = 5;
 
@@ -53,6 +55,7 @@ fn fetch_body(
     };
     let config = Agent::config_builder()
         .timeout_global(Some(timeout))
+        .timeout_connect(Some(CONNECT_TIME))
         .max_redirects(MAX_REDIRECTS)
         .proxy(proxy)
         .user_agent(concat!("livetorrent/", env!("CARGO_PKG_VERSION")))

@@ -14,7 +14,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -44,8 +44,9 @@ use crate::proto::{
 const SNAPSHOT_EVERY: Duration = Duration::from_millis(250);
 /// How long inputs are taken before the outputs they caused go out.
 const ROUND_TIME: Duration = Duration::from_millis(2);
-/// To open a connection; longer is of no use in a live stream.
-const DIAL_TIME: Duration = Duration::from_secs(5);
+/// To open a connection: time for one more try of the system's. Its third would come two seconds after
+/// that, and a new dial comes sooner.
+const DIAL_TIME: Duration = Duration::from_secs(2);
 /// Dials at once, and dials that wait for their turn.
 const MAX_DIALS: usize = 12;
 const MAX_DIALS_WAITING: usize = 256;
@@ -81,8 +82,12 @@ pub(super) struct Shown {
     peers: AtomicUsize,
     /// Who has fewer asks the tracker for more.
     enough: usize,
-    /// Closed never; a token when few peers are left.
-    lonely: (Sender<()>, Receiver<()>),
+    /// The source is away: the trackers may know where it went.
+    away: AtomicBool,
+    /// The source came back since somebody looked.
+    back: AtomicBool,
+    /// Closed never; a token when there is more, or something else, to ask the trackers for.
+    changed: (Sender<()>, Receiver<()>),
 }
 
 impl Shown {
@@ -92,7 +97,9 @@ impl Shown {
             stats: Mutex::default(),
             peers: AtomicUsize::new(0),
             enough: max_peers.min(ENOUGH_PEERS),
-            lonely: async_channel::bounded(1),
+            away: AtomicBool::new(false),
+            back: AtomicBool::new(false),
+            changed: async_channel::bounded(1),
         }
     }
 
@@ -101,25 +108,45 @@ impl Shown {
         Arc::clone(&self.stats.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Whether peers enough finished the handshake and are still there. One that cannot be called
-    /// hears of others from the tracker only, and those whom it heard of first may be full.
-    pub(super) fn has_peers(&self) -> bool {
-        self.peers.load(Ordering::Relaxed) >= self.enough
+    /// Whether the source is there, and peers enough finished the handshake and are still there. One
+    /// that cannot be called hears of others from the tracker only, and those whom it heard of first
+    /// may be full.
+    pub(super) fn is_content(&self) -> bool {
+        self.peers.load(Ordering::Relaxed) >= self.enough && !self.away.load(Ordering::Relaxed)
     }
 
-    /// Waits until few peers are left.
-    pub(super) async fn lonely(&self) {
-        let _ = self.lonely.1.recv().await;
+    /// Whether the source came back since this was asked last.
+    pub(super) fn take_back(&self) -> bool {
+        self.back.swap(false, Ordering::Relaxed)
     }
 
-    fn observe(&self, event: &Event) {
+    /// Waits until [`Self::is_content`] or [`Self::take_back`] may tell something else.
+    pub(super) async fn changed(&self) {
+        let _ = self.changed.1.recv().await;
+    }
+
+    pub(super) fn observe(&self, event: &Event) {
         match event {
             Event::PeerAdded { .. } => {
                 self.peers.fetch_add(1, Ordering::Relaxed);
             }
             Event::PeerRemoved { .. } => self.peer_gone(),
+            Event::SourceAway => {
+                self.away.store(true, Ordering::Relaxed);
+                self.tell_change();
+            }
+            Event::SourceBack => {
+                self.away.store(false, Ordering::Relaxed);
+                self.back.store(true, Ordering::Relaxed);
+                self.tell_change();
+            }
             _ => {}
         }
+    }
+
+    fn tell_change(&self) {
+        // A token that is still there says the same.
+        let _ = self.changed.0.try_send(());
     }
 
     /// Only the driver's task counts, so nothing comes between reading and writing.
@@ -127,8 +154,7 @@ impl Shown {
         let left = self.peers.load(Ordering::Relaxed).saturating_sub(1);
         self.peers.store(left, Ordering::Relaxed);
         if left < self.enough {
-            // A token that is still there says the same.
-            let _ = self.lonely.0.try_send(());
+            self.tell_change();
         }
     }
 

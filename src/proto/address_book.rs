@@ -32,6 +32,8 @@ pub(super) const LONGEST_RETRY: Duration = Duration::from_secs(120);
 const MAX_FAILURES: u32 = 5;
 /// A full peer is not called again before about 13 s are over.
 const FULL_FAILURES: u32 = 8;
+/// However short waits may be, they grow to this where a peer is full.
+const RETRY_FULL: Duration = Duration::from_secs(4);
 
 /// Where an address came from, best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,6 +54,8 @@ struct Entry {
     /// It leads to ourselves.
     own: bool,
     busy: bool,
+    /// It said that it is full when it was called last.
+    full: bool,
     next: Instant,
     /// Decides among equals, so that not everybody calls the same addresses first.
     chance: u32,
@@ -108,6 +112,7 @@ impl AddressBook {
                 reached: false,
                 own: false,
                 busy: false,
+                full: false,
                 next: now,
                 chance: rng.u32(..),
             },
@@ -138,10 +143,38 @@ impl AddressBook {
             .filter(|(_, e)| e.next <= now)
             .min_by_key(|(address, e)| (e.trust, e.failures, e.next, e.chance, **address))
             .map(|(&address, _)| address)?;
+        self.take(address);
+        Some(address)
+    }
+
+    /// An address that was heard of and never tried, if there is one.
+    pub(super) fn fresh(&self) -> Option<SocketAddr> {
+        let is_fresh = |e: &Entry| !e.busy && !e.own && !e.reached && e.failures == 0;
+        let fresh = self.entries.iter().filter(|(_, e)| is_fresh(e));
+        let first = fresh.min_by_key(|(address, e)| (e.chance, **address));
+        first.map(|(&address, _)| address)
+    }
+
+    /// The address is tried.
+    pub(super) fn take(&mut self, address: SocketAddr) {
         if let Some(entry) = self.entries.get_mut(&address) {
             entry.busy = true;
         }
-        Some(address)
+    }
+
+    /// The address may be tried though there is a connection to it.
+    pub(super) fn free(&mut self, address: SocketAddr) {
+        if let Some(entry) = self.entries.get_mut(&address) {
+            entry.busy = entry.own;
+        }
+    }
+
+    /// Those that the user or the `.tstream` names are tried within `longest`.
+    pub(super) fn hurry(&mut self, now: Instant, longest: Duration, rng: &mut fastrand::Rng) {
+        let named = self.entries.values_mut().filter(|e| e.trust < Trust::Heard);
+        for entry in named {
+            entry.next = entry.next.min(now + longest.mul_f64(rng.f64()));
+        }
     }
 
     /// When the next address of this trust or better is due.
@@ -180,24 +213,33 @@ impl AddressBook {
     pub(super) fn turned_away(&mut self, address: SocketAddr, lonely: bool) {
         if let Some(entry) = self.entries.get_mut(&address) {
             entry.failures = entry.failures.max(if lonely { 3 } else { FULL_FAILURES });
+            entry.full = true;
         }
     }
 
     /// A dial or a connection came to an end; the next try waits longer each time.
-    /// `longest_named`: how long it may be for those that the user or the `.tstream` names.
+    /// `longest_named`: how long it may be for those that the user or the `.tstream` names;
+    /// `longest_heard`: for the others, if they were reached before.
     pub(super) fn ended(
         &mut self,
         now: Instant,
         address: SocketAddr,
         longest_named: Duration,
+        longest_heard: Duration,
         rng: &mut fastrand::Rng,
     ) {
         let Some(entry) = self.entries.get_mut(&address) else {
             return;
         };
         let longest = match entry.trust {
+            Trust::Heard if entry.reached => longest_heard,
             Trust::Heard => LONGEST_RETRY,
             Trust::Source | Trust::Named => longest_named,
+        };
+        let longest = if std::mem::take(&mut entry.full) {
+            longest.max(RETRY_FULL)
+        } else {
+            longest
         };
         let grown = FIRST_RETRY.mul_f64(1.5f64.powi(entry.failures.min(30).cast_signed()));
         entry.next = now + grown.min(longest).mul_f64(0.75 + 0.5 * rng.f64());
@@ -308,8 +350,20 @@ mod tests {
         assert_eq!(book.take_due(now, Trust::Heard), Some(address(1)));
         let mut waits = Vec::new();
         for _ in 0..12 {
-            book.ended(now, address(1), Duration::from_secs(10), &mut rng);
-            book.ended(now, address(2), Duration::from_secs(10), &mut rng);
+            book.ended(
+                now,
+                address(1),
+                Duration::from_secs(10),
+                LONGEST_RETRY,
+                &mut rng,
+            );
+            book.ended(
+                now,
+                address(2),
+                Duration::from_secs(10),
+                LONGEST_RETRY,
+                &mut rng,
+            );
             let due = book.entries[&address(1)].next;
             waits.push(due.since(now));
             now = due;
@@ -327,7 +381,13 @@ mod tests {
         let now = Instant::from_micros(1);
         book.add(now, address(2), Trust::Heard, &mut rng);
         for _ in 0..MAX_FAILURES {
-            book.ended(now, address(2), Duration::from_secs(10), &mut rng);
+            book.ended(
+                now,
+                address(2),
+                Duration::from_secs(10),
+                LONGEST_RETRY,
+                &mut rng,
+            );
         }
         assert!(book.next_due(Trust::Heard).is_none());
     }
@@ -389,7 +449,7 @@ mod tests {
             if let Some(lonely) = full {
                 book.turned_away(address(1), lonely);
             }
-            book.ended(now, address(1), Duration::from_secs(10), rng);
+            book.ended(now, address(1), Duration::from_secs(10), LONGEST_RETRY, rng);
             book.next_due(Trust::Heard).unwrap().since(now)
         };
         let silent = wait(None, &mut rng);
@@ -398,6 +458,48 @@ mod tests {
         assert!(silent < Duration::from_secs(1), "{silent:?}");
         assert!(full > Duration::from_secs(9), "{full:?}");
         assert!(full_and_lonely > silent && full_and_lonely < Duration::from_secs(3));
+        // Also while others are to be tried several times a second.
+        let mut book = AddressBook::default();
+        book.add(now, address(1), Trust::Source, &mut rng);
+        book.turned_away(address(1), true);
+        book.ended(now, address(1), Duration::ZERO, Duration::ZERO, &mut rng);
+        let named = book.next_due(Trust::Source).unwrap().since(now);
+        assert!(named > Duration::from_secs(1), "{named:?}");
+    }
+
+    #[test]
+    fn what_is_named_is_tried_within_the_time_that_is_left_to_it() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        let mut book = AddressBook::default();
+        let now = Instant::from_micros(1);
+        for (port, trust) in [(1, Trust::Source), (2, Trust::Heard)] {
+            book.add(now, address(port), trust, &mut rng);
+            book.take(address(port));
+            for _ in 0..12 {
+                book.reached(address(port));
+                book.ended(now, address(port), LONGEST_RETRY, LONGEST_RETRY, &mut rng);
+            }
+        }
+        let soon = Duration::from_secs(1);
+        assert!(book.next_due(Trust::Heard).unwrap().since(now) > soon);
+        book.hurry(now, soon, &mut rng);
+        assert!(book.next_due(Trust::Source).unwrap().since(now) <= soon);
+        assert!(book.entries[&address(2)].next.since(now) > soon);
+    }
+
+    #[test]
+    fn fresh_is_what_was_never_tried() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        let mut book = AddressBook::default();
+        let now = Instant::from_micros(1);
+        book.add(now, address(1), Trust::Heard, &mut rng);
+        assert_eq!(book.fresh(), Some(address(1)));
+        book.take(address(1));
+        assert_eq!(book.fresh(), None);
+        book.ended(now, address(1), LONGEST_RETRY, LONGEST_RETRY, &mut rng);
+        assert_eq!(book.fresh(), None, "it has failed");
+        book.free(address(1));
+        assert_eq!(book.next_due(Trust::Heard).map(|at| at > now), Some(true));
     }
 
     #[test]

@@ -11,6 +11,7 @@
 mod cuts;
 mod model;
 mod network;
+mod outage;
 mod scenarios;
 
 use std::time::Duration;

@@ -65,10 +65,14 @@ enum Happening {
 pub(crate) struct Network {
     pub(crate) hosts: Vec<Host>,
     pub(crate) now: Instant,
+    /// Where the source is.
+    source: SocketAddr,
     metainfo: Arc<Metainfo>,
     key: PrivateKey,
     sealer: Sealer,
     pub(crate) published: Vec<Piece>,
+    /// When each was.
+    pub(crate) published_at: Vec<Instant>,
     queue: BinaryHeap<Reverse<(Instant, u64)>>,
     happenings: BTreeMap<u64, Happening>,
     next_number: u64,
@@ -88,10 +92,12 @@ impl Network {
         let mut network = Self {
             hosts: Vec::new(),
             now: Instant::from_micros(1_000_000),
+            source: SocketAddr::from(([10, 0, 0, 1], 7764)),
             metainfo,
             key,
             sealer,
             published: Vec::new(),
+            published_at: Vec::new(),
             queue: BinaryHeap::new(),
             happenings: BTreeMap::new(),
             next_number: 0,
@@ -150,7 +156,10 @@ impl Network {
 
     fn host(&self, number: usize, role: Role, uplink: f64) -> Host {
         let octets = u32::try_from(number).unwrap().to_be_bytes();
-        let address = SocketAddr::from(([10, octets[1], octets[2], octets[3] + 1], 7764));
+        let address = match number {
+            0 => self.source,
+            _ => SocketAddr::from(([10, octets[1], octets[2], octets[3] + 1], 7764)),
+        };
         let mut peer_id = *b"-LV0100-            ";
         peer_id[8..16].copy_from_slice(&self.now.as_micros().to_be_bytes());
         peer_id[16..].copy_from_slice(&octets);
@@ -216,6 +225,17 @@ impl Network {
         }
     }
 
+    /// The source is to come back at another address.
+    pub(crate) fn move_source(&mut self) {
+        self.source = SocketAddr::from(([10, 255, 0, 1], 7764));
+    }
+
+    /// A tracker tells a viewer of others.
+    pub(crate) fn tracker_tells(&mut self, viewer: usize, peers: &[usize]) {
+        let others = peers.iter().map(|&peer| self.hosts[peer].address).collect();
+        self.input(viewer, candidates(Origin::Tracker, others));
+    }
+
     /// The source comes back as a new process under the same key.
     pub(crate) fn restart_source(&mut self, uplink: f64) {
         let next = self.sealer.next_sequence() + 65_536;
@@ -245,6 +265,7 @@ impl Network {
         let wall = self.clock().wall;
         let piece = self.sealer.seal(wall, draft);
         self.published.push(piece.clone());
+        self.published_at.push(self.now);
         self.input(0, Input::Publish(piece));
     }
 

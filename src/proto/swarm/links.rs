@@ -41,8 +41,9 @@ const MAX_PER_ADDRESS: usize = 4;
 const MAX_PER_LOOPBACK: usize = 64;
 /// A connection that lasted this long was of use, so losing it is no failure of the address.
 const LASTING: Duration = Duration::from_secs(10);
-/// Nothing heard for so long on a connection whose peer opens another: it is dead.
-const DEAD: Duration = Duration::from_secs(5);
+/// Nothing heard for so long on a connection whose peer opens another: it is dead. So long a peer that
+/// is there has always something to say: a source makes a piece a second.
+pub(super) const DEAD: Duration = Duration::from_millis(2500);
 /// Nothing sent for so long: a keep-alive.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
 /// Nothing heard for so long: the end.
@@ -455,6 +456,7 @@ impl Swarm {
             self.recent.pop_front();
         }
         self.retire();
+        self.redial_the_silent(now);
         self.look_for_better(now);
         self.try_a_word(now.at);
         if let Some(tip) = self.tip_sequence() {

@@ -78,7 +78,7 @@ use super::{
     peer::{Peer, Phase},
     peers::Peers,
     piece::{Piece, Proof, Verifier, Verify},
-    rate::Rate,
+    rate::{Quota, Rate},
     sequence_map::SequenceMap,
     stats::{PeerStats, Stats},
     store::Store,
@@ -174,6 +174,8 @@ pub struct Swarm {
     verifier: Box<dyn Verify>,
     book: AddressBook,
     dialing: HashSet<SocketAddr>,
+    /// Dials of addresses that were just heard of, while the source is away.
+    fresh_dials: Quota,
     /// What was held lately, for peers that are still greeting.
     recent: VecDeque<(Instant, Sequence)>,
     reports: Reports,
@@ -226,6 +228,7 @@ impl Swarm {
             peers: Peers::default(),
             book: AddressBook::default(),
             dialing: HashSet::new(),
+            fresh_dials: neighbours::fresh_dials(),
             store: Store::new(lap, config.buffer_size),
             tip: None,
             floor: None,
@@ -461,10 +464,12 @@ impl Swarm {
         self.store.trim(tip, undelivered);
         self.live_version += 1;
         let oldest = self.store.oldest_in_window(tip);
-        // Before it plays a viewer fetches out of order, and nothing below where it starts.
-        let start = self.viewer.as_ref().filter(|viewer| !viewer.is_playing());
-        let start = start.and_then(Viewer::next);
-        let lowest = start.map(|next| next.max(self.lap.window_start(tip)));
+        // Before it plays, and where all that it waited for left the window, a viewer fetches out of
+        // order, and nothing below where it starts.
+        let window = self.lap.window_start(tip);
+        let seeks = |viewer: &&Viewer| !viewer.is_playing() || viewer.lowest() <= Some(window);
+        let start = self.viewer.as_ref().filter(seeks);
+        let lowest = start.and_then(Viewer::lowest).map(|next| next.max(window));
         self.floor = self.floor.max(oldest.min(lowest.or(oldest)));
     }
 

@@ -17,12 +17,13 @@ use super::{
         address_book::{LONGEST_RETRY, Trust},
         hops::CLASSES,
         peer::Peer,
+        rate::Quota,
         time::{Instant, Now},
         timer::Timer,
         wire::{Extension, Pex, PexPeer},
     },
     ConnId, Output, Role, Swarm, canonical,
-    links::Farewell,
+    links::{DEAD, Farewell},
 };
 
 /// Dials under way at once.
@@ -37,11 +38,21 @@ const PLENTY: usize = 18;
 const FOR_A_COPY: f64 = 10.0;
 /// No uplink makes it more than for so many copies.
 const MOST_COPIES: f64 = 4.0;
-/// Who has fewer peers tries those that the user or the `.tstream` names at least so often,
+/// Who has fewer peers tries those that the user or the `.tstream` names at least so often.
 pub(super) const LONELY: usize = 3;
 const RETRY_LONELY: Duration = Duration::from_secs(4);
-/// and who has peers while the source is away so often: there may be thousands of them.
+/// While nothing comes from the source, those who know each other try the addresses that may be its
+/// own so often together: who finds it tells the others within a way. So one viewer finds it soon,
+/// and a thousand do not keep it from its work,
+const RETRY_TOGETHER: Duration = Duration::from_millis(400);
+/// but each so often at least.
 const RETRY_AWAY: Duration = Duration::from_secs(10);
+/// A source closes a piece at least once a second: after so long nothing comes from it.
+const QUIET: Duration = Duration::from_secs(1);
+/// While the source is away, addresses that were just heard of may be its new ones: so many of them
+/// are tried at a time, however many peers there are.
+const FRESH_DIALS: u32 = 12;
+const FRESH_SPAN: Duration = Duration::from_secs(5);
 /// A full peer keeps every connection for so long.
 const SETTLING: Duration = Duration::from_secs(30);
 /// How often a neighbour of no use makes way for another.
@@ -57,14 +68,23 @@ const SWAP_EVERY_UNFED: Duration = Duration::from_secs(1);
 /// Most addresses in one exchange.
 const MAX_PEX: usize = 50;
 
+/// How many addresses that were just heard of may be tried.
+pub(super) const fn fresh_dials() -> Quota {
+    Quota::new(FRESH_DIALS, FRESH_SPAN)
+}
+
 impl Swarm {
     /// Dials while more peers are wanted.
     pub(super) fn dial(&mut self, now: Now) {
         while let Some(trust) = self.whom_to_dial() {
-            let Some(address) = self.book.take_due(now.at, trust) else {
+            let Some(address) = self
+                .book
+                .take_due(now.at, trust)
+                .or_else(|| self.take_fresh(now.at))
+            else {
                 break;
             };
-            if self.is_connected_to(address) || self.book.refuses_address(now.at, address) {
+            if self.is_connected_to(now.at, address) || self.book.refuses_address(now.at, address) {
                 self.call_ended(now.at, address);
                 continue;
             }
@@ -80,15 +100,76 @@ impl Swarm {
 
     /// A dial or a connection of ours came to an end.
     pub(super) fn call_ended(&mut self, now: Instant, address: SocketAddr) {
-        let viewer = self.viewer.as_ref();
-        let longest_named = if self.ready().count() < LONELY {
+        let known = self.ready().count();
+        let longest_named = if self.is_source_quiet(now) {
+            self.retry_together()
+        } else if known < LONELY {
             RETRY_LONELY
-        } else if viewer.is_some_and(super::Viewer::is_source_away) {
+        } else {
+            LONGEST_RETRY
+        };
+        // Who lost everybody had better not wait for minutes until it tries whom it knew.
+        let longest_heard = if known == 0 {
             RETRY_AWAY
         } else {
             LONGEST_RETRY
         };
-        self.book.ended(now, address, longest_named, &mut self.rng);
+        self.book
+            .ended(now, address, longest_named, longest_heard, &mut self.rng);
+    }
+
+    /// Whether nothing new came from the source for longer than it takes to close a piece.
+    fn is_source_quiet(&self, now: Instant) -> bool {
+        let quiet = |tip: &super::Tip| now.since(tip.moved) >= QUIET;
+        self.viewer.is_some() && self.tip.as_ref().is_none_or(quiet)
+    }
+
+    /// How often each of those who know each other tries the source.
+    fn retry_together(&self) -> Duration {
+        let neighbours = u32::try_from(self.ready().count()).unwrap_or(u32::MAX);
+        RETRY_TOGETHER
+            .saturating_mul(neighbours.saturating_add(1))
+            .min(RETRY_AWAY)
+    }
+
+    /// The source is away since now: what was to be tried in minutes is tried in seconds.
+    pub(super) fn look_for_the_source(&mut self, now: Now) {
+        let longest = self.retry_together();
+        self.book.hurry(now.at, longest, &mut self.rng);
+        self.redial_the_silent(now);
+        self.dial(now);
+    }
+
+    /// While the source is away, a named peer that says nothing at all is called a second time: after a
+    /// broken link was mended the system may wait for as long again before it sends what is left.
+    pub(super) fn redial_the_silent(&mut self, now: Now) {
+        if !self.is_source_away() {
+            return;
+        }
+        let silent = |peer: &&Peer| !peer.inbound && now.at.since(peer.heard_at) >= DEAD;
+        let silent = self.peers.values().filter(silent);
+        for address in silent.map(|peer| peer.address).collect::<Vec<_>>() {
+            if self.book.is_named(address) && !self.dialing.contains(&address) {
+                self.book.free(address);
+            }
+        }
+    }
+
+    pub(super) fn is_source_away(&self) -> bool {
+        let viewer = self.viewer.as_ref();
+        viewer.is_some_and(super::Viewer::is_source_away)
+    }
+
+    /// While the source is away: an address that was never tried, though there are peers enough.
+    fn take_fresh(&mut self, now: Instant) -> Option<SocketAddr> {
+        if !self.is_source_away() || self.peers.len() + self.dialing.len() >= self.config.max_peers
+        {
+            return None;
+        }
+        let address = self.book.fresh()?;
+        self.fresh_dials.take(now).then_some(())?;
+        self.book.take(address);
+        Some(address)
     }
 
     /// Which addresses are to be dialled now, if any. Callers, however many, must not keep us from
@@ -112,10 +193,12 @@ impl Swarm {
         self.config.max_peers.min(ENOUGH_PEERS + more)
     }
 
-    fn is_connected_to(&self, address: SocketAddr) -> bool {
+    fn is_connected_to(&self, now: Instant, address: SocketAddr) -> bool {
+        let away = self.is_source_away();
+        let dead = |peer: &Peer| away && now.since(peer.heard_at) >= DEAD;
         self.peers
             .values()
-            .any(|peer| peer.listening == Some(address) && !peer.turned_away)
+            .any(|peer| peer.listening == Some(address) && !peer.turned_away && !dead(peer))
     }
 
     pub(super) fn dial_failed(&mut self, now: Now, address: SocketAddr) {
@@ -176,10 +259,11 @@ impl Swarm {
     /// Lets go of a neighbour that is of no use, for one that may be: the search for better
     /// neighbours never ends, and whoever is let go has room for those who have none.
     pub(super) fn look_for_better(&mut self, now: Now) {
-        if self.viewer.is_none() {
+        self.notice_unfed(now.at);
+        // While nothing comes from the source nobody is of use, and all will be.
+        if self.viewer.is_none() || self.is_source_away() {
             return;
         }
-        self.notice_unfed(now.at);
         let every = if self.unfed_for.is_zero() {
             SWAP_EVERY
         } else {
@@ -201,7 +285,7 @@ impl Swarm {
     fn notice_unfed(&mut self, now: Instant) {
         let watches = self.viewer.as_ref().is_some_and(|v| v.next().is_some());
         let fed = (0..CLASSES).all(|class| self.hops.is_fed(now, class, UNFED));
-        if fed || !watches {
+        if fed || !watches || self.is_source_away() {
             self.fed_at = now;
         }
         self.unfed_for = now.since(self.fed_at);

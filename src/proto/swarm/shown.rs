@@ -132,10 +132,10 @@ impl Swarm {
 
     /// Puts a piece that somebody shows on the list, if it is one that we mean to get.
     fn want(&mut self, sequence: Sequence) {
-        let Some(next) = self.viewer.as_ref().and_then(super::Viewer::next) else {
+        let Some(lowest) = self.viewer.as_ref().and_then(super::Viewer::lowest) else {
             return;
         };
-        if sequence >= next
+        if sequence >= lowest
             && self.start.is_none_or(|start| sequence >= start)
             && !self.store.contains(sequence)
             && !self.store.is_squeezed_out(sequence)

@@ -220,8 +220,8 @@ impl Swarm {
         self.live_version += 1;
         let ends = header.flags.contains(Flags::END);
         self.end = ends.then_some(header.sequence);
-        self.saw_tip(now, &header);
-        if first || ends || header.flags.contains(Flags::START) {
+        let back = self.saw_tip(now, &header);
+        if first || back || ends || header.flags.contains(Flags::START) {
             self.tell_all_live(now, TELL_AT_MOST);
         }
     }
@@ -233,8 +233,13 @@ impl Swarm {
         }
         self.start = Some(sequence);
         self.stop_wanting_below(now, sequence);
+        // A later piece of it may have been the first to be seen.
+        let tip = self.tip.as_ref();
+        let newest = tip.map(|tip| (tip.moved, *tip.proof.header()));
+        let newest = newest.filter(|(_, header)| header.sequence >= sequence);
         if let Some(viewer) = &mut self.viewer {
-            viewer.new_start(sequence);
+            let newest = newest.map(|(moved, header)| (moved, header.sequence, header.time));
+            viewer.new_start(sequence, newest);
         }
     }
 

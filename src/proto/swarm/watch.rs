@@ -50,6 +50,9 @@ pub(super) struct Viewer {
     unconfirmed: bool,
     /// A piece fetched for its time only.
     probe: Option<Sequence>,
+    /// Everything before left the window, and nothing was released since: it goes on with the lowest
+    /// from here on that turns up.
+    leapt: Option<Sequence>,
     /// A piece of the newest start was delivered.
     in_start: bool,
     /// Deliveries that downstream has room for.
@@ -76,6 +79,7 @@ impl Viewer {
             joined: false,
             unconfirmed: false,
             probe: None,
+            leapt: None,
             in_start: false,
             room: 0,
             status: Status::default(),
@@ -94,6 +98,11 @@ impl Viewer {
     /// The next sequence to play, once it is known where to start.
     pub(super) const fn next(&self) -> Option<Sequence> {
         self.playout.next()
+    }
+
+    /// The lowest sequence that it still has a use for, once it is known where to start.
+    pub(super) fn lowest(&self) -> Option<Sequence> {
+        self.leapt.or_else(|| self.next())
     }
 
     /// How long a missing piece is waited for.
@@ -139,9 +148,17 @@ impl Viewer {
         self.lag
     }
 
-    pub(super) fn new_start(&mut self, start: Sequence) {
+    /// Another start was seen; of its newest known piece: when, which, and its time.
+    pub(super) fn new_start(
+        &mut self,
+        start: Sequence,
+        newest: Option<(Instant, Sequence, UnixMicros)>,
+    ) {
         self.in_start = false;
         self.playout.new_start(start);
+        if let Some((seen, sequence, time)) = newest {
+            self.playout.observe(seen, sequence, time);
+        }
     }
 }
 
@@ -168,15 +185,17 @@ pub(super) const fn concerns_release(input: &Input) -> bool {
 }
 
 impl Swarm {
-    /// The tip moved to a piece with this header.
-    pub(super) fn saw_tip(&mut self, now: Now, header: &Header) {
+    /// The tip moved to a piece with this header; whether the source was away.
+    pub(super) fn saw_tip(&mut self, now: Now, header: &Header) -> bool {
         let Some(viewer) = &mut self.viewer else {
-            return;
+            return false;
         };
         viewer.playout.observe(now.at, header.sequence, header.time);
-        if std::mem::take(&mut viewer.away) {
+        let back = std::mem::take(&mut viewer.away);
+        if back {
             self.tell(Event::SourceBack);
         }
+        back
     }
 
     /// A piece was verified; whether it is to be kept.
@@ -199,7 +218,9 @@ impl Swarm {
                 viewer.playout.start_anywhere();
             }
         }
-        viewer.next().is_some_and(|next| piece.sequence() >= next)
+        viewer
+            .lowest()
+            .is_some_and(|lowest| piece.sequence() >= lowest)
     }
 
     pub(super) fn room(&mut self, places: usize) {
@@ -314,10 +335,14 @@ impl Swarm {
             return;
         };
         let window = self.lap.window_start(tip);
-        let Some(viewer) = &mut self.viewer else {
+        let Some(viewer) = &self.viewer else {
             return;
         };
-        let Some(next) = viewer.next().filter(|&next| next < window) else {
+        if let Some(lowest) = viewer.leapt {
+            self.leap_no_further(now, lowest.max(window));
+        }
+        let next = self.viewer.as_ref().and_then(Viewer::next);
+        let Some(next) = next.filter(|&next| next < window) else {
             return;
         };
         if self.store.range_from(next).next().is_some() {
@@ -331,6 +356,23 @@ impl Swarm {
             return;
         };
         if let Some(viewer) = &mut self.viewer {
+            viewer.playout.leap_to(now.at, first);
+            viewer.leapt = Some(window);
+        }
+    }
+
+    /// What a peer shows first after a leap need not be the lowest that there is: of a source that
+    /// came back others may tell its newest pieces before it shows all of them itself.
+    fn leap_no_further(&mut self, now: Now, lowest: Sequence) {
+        let held = self.store.range_from(lowest).next();
+        let wanted = self.wanted.first().filter(|&first| first >= lowest);
+        let Some(viewer) = &mut self.viewer else {
+            return;
+        };
+        let first = wanted.into_iter().chain(held.map(Piece::sequence)).min();
+        if let Some(first) = first
+            && viewer.next().is_some_and(|next| first < next)
+        {
             viewer.playout.leap_to(now.at, first);
         }
     }
@@ -355,7 +397,7 @@ impl Swarm {
             match viewer.playout.step(now, &self.store, lost) {
                 Step::Wait(until) => {
                     // Another entry than the one that was looked for first.
-                    let next = viewer.next().unwrap_or(0);
+                    let next = viewer.lowest().unwrap_or(0);
                     if self.wanted.first().is_some_and(|first| first < next) {
                         self.stop_wanting_below(now.at, next);
                     }
@@ -363,6 +405,7 @@ impl Swarm {
                 }
                 Step::Skip { pieces, bytes } => {
                     viewer.skipped += pieces;
+                    viewer.leapt = None;
                     let next = viewer.next().unwrap_or(0);
                     self.stop_wanting_below(now.at, next);
                     if pieces > 0 {
@@ -371,6 +414,7 @@ impl Swarm {
                 }
                 Step::Deliver(delivery) => {
                     viewer.in_start = true;
+                    viewer.leapt = None;
                     let next = viewer.next().unwrap_or(0);
                     if std::mem::take(&mut viewer.stalled) {
                         self.tell(Event::Resumed);
@@ -441,6 +485,7 @@ impl Swarm {
         if now.at >= away_at {
             if !std::mem::replace(&mut viewer.away, true) {
                 self.tell(Event::SourceAway);
+                self.look_for_the_source(now);
             }
         } else {
             next = Some(away_at);

@@ -103,7 +103,11 @@ fn a_viewer_that_nobody_feeds_looks_for_others_and_lets_go_of_those_of_no_use() 
     script.pass(Duration::from_secs(2));
     assert_eq!(script.dialled, []);
     assert_eq!(script.hung_up, []);
-    script.pass(Duration::from_secs(15));
+    for _ in 0..15 {
+        let tip = script.seal(300, Flags::RANDOM_ACCESS);
+        script.announce(ConnId(1), Script::tip_of(&tip));
+        script.pass(Duration::from_secs(1));
+    }
     assert_eq!(script.dialled.first(), Some(&address(99)));
     assert!(!script.hung_up.is_empty());
     assert_eq!(script.banned(), 0);
