@@ -17,7 +17,7 @@ use gst_base::{prelude::*, subclass::prelude::*};
 
 use crate::{
     common::{properties, structures},
-    net::{Notice, Trace},
+    net::{Level, Notice, Trace},
     proto::{stats::Stats, swarm::Event},
 };
 
@@ -100,7 +100,6 @@ impl LiveTorrentSink {
             }
             Tell::Notice(Notice::Swarm(event)) => event,
         };
-        gst::debug!(CAT, imp = self, "{event:?}");
         match event {
             Event::PeerAdded { id, address } => {
                 self.obj()
@@ -466,7 +465,10 @@ impl LiveTorrentSink {
             }
         };
         let id = self.obj().path_string();
-        let trace = Trace::new(move |line| gst::trace!(CAT, id = &id, "{line}"));
+        let trace = Trace::new(move |level, line| match level {
+            Level::Story => gst::debug!(CAT, id = &id, "{line}"),
+            Level::Detail => gst::trace!(CAT, id = &id, "{line}"),
+        });
         let opened = Broadcast::open(&settings, &name, trace, Arc::new(tell))?;
         let broadcast = Arc::new(opened.broadcast);
         *lock(&self.input) = Input::default();

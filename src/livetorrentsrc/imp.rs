@@ -98,9 +98,13 @@ impl LiveTorrentSrc {
                 return;
             }
         }
-        gst::debug!(CAT, imp = self, "{notice:?}");
-        let Notice::Swarm(event) = notice else {
-            return;
+        // What the swarm tells the driver has logged.
+        let event = match notice {
+            Notice::Swarm(event) => event,
+            Notice::Tracker(text) => {
+                gst::debug!(CAT, imp = self, "{text}");
+                return;
+            }
         };
         let message = match event {
             Event::PeerAdded { id, address } => {
@@ -123,7 +127,7 @@ impl LiveTorrentSrc {
                 gst::warning!(CAT, imp = self, "the newest known piece is {age:?} old");
                 return;
             }
-            Event::Ended | Event::Drained => return,
+            Event::Ended | Event::Drained | Event::Step(_) => return,
             Event::Stalled => gst::Structure::new_empty("livetorrent-stalled"),
             Event::Resumed => gst::Structure::new_empty("livetorrent-resumed"),
             Event::SourceAway => gst::Structure::new_empty("livetorrent-source-away"),

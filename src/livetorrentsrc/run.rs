@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     common::{listen, structures},
-    net::{self, Driver, Listener, Options, Trace, outlet::Outlet},
+    net::{self, Driver, Level, Listener, Options, Trace, outlet::Outlet},
     proto::{
         metainfo::{self, Metainfo},
         swarm::Role,
@@ -150,7 +150,10 @@ impl LiveTorrentSrc {
             peers,
             auxiliary: Vec::new(),
             serve: None,
-            trace: Some(Trace::new(move |line| gst::trace!(CAT, id = &id, "{line}"))),
+            trace: Some(Trace::new(move |level, line| match level {
+                Level::Story => gst::debug!(CAT, id = &id, "{line}"),
+                Level::Detail => gst::trace!(CAT, id = &id, "{line}"),
+            })),
         };
         let weak = self.obj().downgrade();
         let driver = Driver::start(options, move |notice| {

@@ -176,6 +176,7 @@ impl Announcer {
             ..self.request.clone()
         };
         let full = request.url(&url);
+        self.notifier.tracker(format!("asking tracker {url}"));
         let answer = unblock(move || client::get(&full, MAX_ANSWER, ANSWER_TIME, Via::Direct))
             .await
             .map_err(|reason| format!("tracker {reason}"))?;
@@ -364,9 +365,9 @@ mod tests {
             assert!(target.contains(part), "{part}: {target}");
         }
         assert!(never.try_recv().is_err());
-        let texts: Vec<_> = bench.notices.iter().take(3).collect();
+        let texts: Vec<_> = bench.notices.iter().take(6).collect();
         assert!(
-            matches!(&texts[..], [Notice::Tracker(first), .., Notice::Tracker(last)]
+            matches!(&texts[..], [_, Notice::Tracker(first), .., Notice::Tracker(last)]
                 if first.contains("no") && last.contains("1 peers")),
             "{texts:?}"
         );
@@ -404,7 +405,9 @@ mod tests {
                 let _ = stopped.recv().await;
             })
             .unwrap();
-            let answered = bench.notices.iter().take(expected).count();
+            let knows =
+                |notice: &Notice| matches!(notice, Notice::Tracker(text) if text.contains("knows"));
+            let answered = bench.notices.iter().filter(knows).take(expected).count();
             assert_eq!(answered, expected);
             assert!(asked_first.recv_timeout(LIMIT).is_ok());
             if !viewer {

@@ -23,7 +23,7 @@ use async_channel::{Receiver, Sender};
 use futures_lite::future;
 
 use super::{
-    Notice, Trace,
+    Notice,
     clock::Clock,
     connection::{Connection, Handle, Patience},
     inbox::Inbound,
@@ -31,6 +31,7 @@ use super::{
     notices::Notifier,
     outlet::Outlet,
     runtime::{Spawner, TcpStream, connect, sleep_until},
+    story::Story,
 };
 use crate::proto::{
     lap::Lap,
@@ -174,7 +175,7 @@ pub(super) struct Driver {
     pub(super) outlet: Arc<Outlet>,
     pub(super) shown: Arc<Shown>,
     pub(super) notifier: Notifier,
-    pub(super) trace: Option<Trace>,
+    pub(super) story: Story,
     pub(super) connections: Connections,
 }
 
@@ -293,9 +294,7 @@ impl Driver {
     }
 
     fn tell(&mut self, input: Input) {
-        if let Some(trace) = &self.trace {
-            trace.write(&input);
-        }
+        self.story.input(&input);
         self.swarm.handle(self.clock.now(), input);
     }
 
@@ -371,9 +370,7 @@ impl Driver {
     fn act(&mut self) -> Option<Instant> {
         let wake_at = loop {
             let output = self.swarm.poll_output();
-            if let Some(trace) = &self.trace {
-                trace.write(&output);
-            }
+            self.story.output(&output);
             match output {
                 Output::Dial { address } => self.dial(address),
                 Output::Send { conn, message } => self.send(conn, message),
@@ -388,14 +385,14 @@ impl Driver {
             }
         };
         while let Some(event) = self.swarm.poll_event() {
-            if let Some(trace) = &self.trace {
-                trace.write(&event);
-            }
+            self.story.event(&event);
             self.shown.observe(&event);
             if event == Event::Ended {
                 self.outlet.end();
             }
-            self.notifier.give(Notice::Swarm(event));
+            if !matches!(event, Event::Step(_)) {
+                self.notifier.give(Notice::Swarm(event));
+            }
         }
         wake_at.and_then(|at| self.clock.system(at))
     }
@@ -462,7 +459,10 @@ impl Driver {
         }
         match stream {
             Ok(stream) => self.connected(stream, address, Vec::new(), false),
-            Err(_) => self.tell(Input::DialFailed { address }),
+            Err(error) => {
+                self.story.call_failed(address, &error);
+                self.tell(Input::DialFailed { address });
+            }
         }
     }
 

@@ -23,6 +23,7 @@
 //! | `announce`, `client`, `lookup`, `back_off` | trackers and names, asked again and again |
 //! | `outlet` | verified bytes to the streaming thread |
 //! | `notices` | news to the element, on a thread of their own |
+//! | `story` | what goes on, for the log |
 #![forbid(unsafe_code)]
 
 mod admission;
@@ -40,11 +41,11 @@ mod lookup;
 mod notices;
 pub mod outlet;
 mod runtime;
+mod story;
 #[cfg(test)]
 mod tests;
 
 use std::{
-    fmt::{self, Write as _},
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     sync::Arc,
@@ -54,6 +55,7 @@ use std::{
 use async_channel::{Sender, TrySendError};
 
 pub use listener::Listener;
+pub use story::{Level, Trace};
 
 use self::{
     announce::{Announcer, Farewell},
@@ -65,6 +67,7 @@ use self::{
     notices::{NoticeThread, Notifier},
     outlet::Outlet,
     runtime::{Runtime, Spawner},
+    story::Story,
 };
 use crate::proto::{
     piece::Piece,
@@ -100,7 +103,7 @@ pub struct Options {
     pub auxiliary: Vec<String>,
     /// Source: serve `/announce`, `/scrape` and `/<name>.tstream` with these bytes.
     pub serve: Option<Serve>,
-    /// Where inputs, outputs and events are written, for the log.
+    /// Where what goes on is written, for the log.
     pub trace: Option<Trace>,
 }
 
@@ -111,57 +114,6 @@ pub struct Serve {
     pub name: String,
     /// The `.tstream` file.
     pub tstream: Arc<[u8]>,
-}
-
-/// Takes a line for each input, output and event of the swarm, on the driver's thread: it has to
-/// be quick, and must not format the line unless somebody reads it.
-pub struct Trace(Box<dyn Fn(fmt::Arguments<'_>) + Send>);
-
-impl Trace {
-    /// Writes to `sink`.
-    #[must_use]
-    pub fn new(sink: impl Fn(fmt::Arguments<'_>) + Send + 'static) -> Self {
-        Self(Box::new(sink))
-    }
-
-    fn write(&self, what: &dyn fmt::Debug) {
-        (self.0)(format_args!("{}", Clipped(what)));
-    }
-}
-
-/// The first characters of what `Debug` shows: a message may hold a whole block.
-struct Clipped<'a>(&'a dyn fmt::Debug);
-
-/// Bytes of a traced line: all of a message but a block's or a bitfield's bytes.
-const MAX_TRACE: usize = 400;
-
-struct Clip<'a, 'f> {
-    out: &'a mut fmt::Formatter<'f>,
-    left: usize,
-}
-
-impl fmt::Write for Clip<'_, '_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        // An error is what ends the formatting early.
-        self.left = self.left.checked_sub(text.len()).ok_or(fmt::Error)?;
-        self.out.write_str(text)
-    }
-}
-
-impl fmt::Display for Clipped<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let left = MAX_TRACE;
-        match write!(Clip { out: f, left }, "{:?}", self.0) {
-            Ok(()) => Ok(()),
-            Err(fmt::Error) => f.write_str(" …"),
-        }
-    }
-}
-
-impl fmt::Debug for Trace {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Trace")
-    }
 }
 
 /// Something a driver tells its element, on a thread of its own, no lock held.
@@ -392,7 +344,7 @@ impl Setup {
             outlet: self.outlet,
             shown: self.shown,
             notifier: self.notifier,
-            trace,
+            story: Story::new(trace),
             connections: Connections::default(),
         };
         // Relays first: a name is looked up for whom it is given to first.

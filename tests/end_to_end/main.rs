@@ -17,5 +17,6 @@ mod pause;
 mod relay;
 mod restart;
 mod shutdown;
+mod story;
 mod support;
 mod wrap;

@@ -281,4 +281,56 @@ pub enum Event {
     Ended,
     /// Every connected viewer that can hold the END has it (source, after publishing it).
     Drained,
+    /// A step on the way, for the log.
+    Step(Step),
+}
+
+/// What a viewer's log tells besides: each a few times in a join or a stall, never once a piece.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// The first tip, or the first after the source was away.
+    Tip {
+        /// Who announced it or gave the piece; nothing where that is not known any more.
+        address: Option<SocketAddr>,
+        /// Its sequence.
+        sequence: Sequence,
+        /// How far its time is behind our clock.
+        age: Duration,
+    },
+    /// It is known where to start.
+    Entry {
+        /// The piece that is looked for, or the first entry after it.
+        sequence: Sequence,
+        /// How many sequences that is behind the tip.
+        behind: u64,
+        /// Somebody holds a random access point there.
+        random_access: bool,
+    },
+    /// The first bytes, also those after a stall, go downstream.
+    Released {
+        /// Their piece.
+        sequence: Sequence,
+        /// How long ago the source closed it, by the quickest way from there.
+        distance: Duration,
+        /// Since the viewer began.
+        after: Duration,
+    },
+    /// The piece that is next is late; a stall follows.
+    Late {
+        /// Its sequence.
+        sequence: Sequence,
+        /// The newest sequence that is known to exist.
+        tip: Sequence,
+        /// How many peers there are,
+        peers: usize,
+        /// how many of them show it,
+        shown_by: usize,
+        /// and how many were asked for it.
+        asked: usize,
+    },
+    /// What came next has left the window.
+    Leap {
+        /// The lowest sequence that a peer shows.
+        sequence: Sequence,
+    },
 }

@@ -65,7 +65,7 @@ use std::{
 use bytes::Bytes;
 
 pub use api::{
-    Config, ConnId, Delivery, Event, Input, OnLoss, Origin, Output, Playback, Role, Status,
+    Config, ConnId, Delivery, Event, Input, OnLoss, Origin, Output, Playback, Role, Status, Step,
 };
 pub use neighbours::ENOUGH_PEERS;
 
@@ -447,7 +447,7 @@ impl Swarm {
     fn hold(&mut self, now: Now, piece: Piece) {
         let sequence = piece.sequence();
         self.counters.verified += 1;
-        self.tip_moves(now, piece.proof());
+        self.tip_moves(now, piece.proof(), None);
         self.store.insert(piece);
         self.recent.push_back((now.at, sequence));
         self.trim();

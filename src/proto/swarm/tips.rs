@@ -21,7 +21,7 @@ use super::{
         time::{Instant, Now},
         wire::{Extension, Live, Message},
     },
-    ConnId, Role, Swarm, Tip,
+    ConnId, Event, Role, Step, Swarm, Tip,
     links::Farewell,
 };
 
@@ -173,7 +173,7 @@ impl Swarm {
             })?;
             // A source knows its newest piece.
             if self.config.role != Role::Source {
-                self.tip_moves(now, proof);
+                self.tip_moves(now, proof, Some(conn));
             }
         }
         let Some(peer) = self.peers.get_mut(&conn) else {
@@ -194,7 +194,7 @@ impl Swarm {
     }
 
     /// A piece is known to exist; if it is the newest, it is the tip.
-    pub(super) fn tip_moves(&mut self, now: Now, proof: Proof) {
+    pub(super) fn tip_moves(&mut self, now: Now, proof: Proof, from: Option<ConnId>) {
         let header = *proof.header();
         if header.flags.contains(Flags::START) {
             self.start_seen(now.at, header.sequence);
@@ -221,6 +221,14 @@ impl Swarm {
         let ends = header.flags.contains(Flags::END);
         self.end = ends.then_some(header.sequence);
         let back = self.saw_tip(now, &header);
+        if self.viewer.is_some() && (first || back) {
+            let step = Step::Tip {
+                address: from.and_then(|from| Some(self.peers.get(&from)?.address)),
+                sequence: header.sequence,
+                age: Duration::from_micros(now.wall.saturating_sub(header.time)),
+            };
+            self.tell(Event::Step(step));
+        }
         if first || back || ends || header.flags.contains(Flags::START) {
             self.tell_all_live(now, TELL_AT_MOST);
         }

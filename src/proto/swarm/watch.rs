@@ -15,14 +15,14 @@ use super::{
         lap::Sequence,
         peer::Peer,
         piece::{Header, Piece},
-        playout::{Playout, Step},
+        playout::{Playout, Step as PlayoutStep},
         stats::Stats,
         time::{Instant, Now, UnixMicros},
         timer::Timer,
         tune_in::{self, TuneIn, Verdict},
         wire::Message,
     },
-    Event, Input, Output, Playback, Status, Swarm,
+    Event, Input, Output, Playback, Status, Step, Swarm,
 };
 
 /// No higher tip for so long, and no END: the source is away.
@@ -322,6 +322,11 @@ impl Swarm {
         viewer.probe = floor.filter(|_| random_access.is_none());
         let probe = viewer.probe;
         viewer.playout.start_at(from);
+        self.tell(Event::Step(Step::Entry {
+            sequence: from,
+            behind: tip.saturating_sub(from),
+            random_access: random_access.is_some(),
+        }));
         self.live_version += 1;
         self.want_from(now.at, from);
         if let Some(probe) = probe {
@@ -358,6 +363,7 @@ impl Swarm {
         if let Some(viewer) = &mut self.viewer {
             viewer.playout.leap_to(now.at, first);
             viewer.leapt = Some(window);
+            self.tell(Event::Step(Step::Leap { sequence: first }));
         }
     }
 
@@ -395,7 +401,7 @@ impl Swarm {
                 }
             };
             match viewer.playout.step(now, &self.store, lost) {
-                Step::Wait(until) => {
+                PlayoutStep::Wait(until) => {
                     // Another entry than the one that was looked for first.
                     let next = viewer.lowest().unwrap_or(0);
                     if self.wanted.first().is_some_and(|first| first < next) {
@@ -403,7 +409,7 @@ impl Swarm {
                     }
                     return until;
                 }
-                Step::Skip { pieces, bytes } => {
+                PlayoutStep::Skip { pieces, bytes } => {
                     viewer.skipped += pieces;
                     viewer.leapt = None;
                     let next = viewer.next().unwrap_or(0);
@@ -412,12 +418,16 @@ impl Swarm {
                         self.tell(Event::Skipped { pieces, bytes });
                     }
                 }
-                Step::Deliver(delivery) => {
+                PlayoutStep::Deliver(delivery) => {
                     viewer.in_start = true;
                     viewer.leapt = None;
                     let next = viewer.next().unwrap_or(0);
+                    let first = viewer.join_time.is_none();
                     if std::mem::take(&mut viewer.stalled) {
+                        self.tell_released(now, &delivery);
                         self.tell(Event::Resumed);
+                    } else if first && !delivery.payload.is_empty() {
+                        self.tell_released(now, &delivery);
                     }
                     // A start may leap over what was fetched to find it.
                     if self.wanted.first().is_some_and(|first| first < next) {
@@ -426,6 +436,33 @@ impl Swarm {
                     self.hand_on(now, delivery);
                 }
             }
+        }
+    }
+
+    fn tell_released(&mut self, now: Now, delivery: &super::Delivery) {
+        if let Some(viewer) = &self.viewer {
+            let step = Step::Released {
+                sequence: delivery.sequence,
+                distance: viewer.playout.distance(now.at).unwrap_or_default(),
+                after: now.at.since(viewer.began),
+            };
+            self.tell(Event::Step(step));
+        }
+    }
+
+    /// Tells why there is nothing to release.
+    fn tell_late(&mut self) {
+        let next = self.viewer.as_ref().and_then(Viewer::next);
+        if let (Some(sequence), Some(tip)) = (next, self.tip_sequence()) {
+            let shows = |(_, peer): &(super::ConnId, &Peer)| peer.have.contains(sequence);
+            let step = Step::Late {
+                sequence,
+                tip,
+                peers: self.ready().count(),
+                shown_by: self.ready().filter(shows).count(),
+                asked: self.wanted.times_asked(sequence).into(),
+            };
+            self.tell(Event::Step(step));
         }
     }
 
@@ -500,6 +537,7 @@ impl Swarm {
         }
         viewer.stalled = true;
         viewer.stalls += 1;
+        self.tell_late();
         self.tell(Event::Stalled);
         next
     }

@@ -74,6 +74,11 @@ impl Launch {
     /// Starts `gst-launch-1.0 -m` with a pipeline of words; the plugin and nothing of the user's
     /// settings is what it sees. Its standard input is what [`Self::feed`] gives.
     pub(crate) fn new(pipeline: &[impl AsRef<OsStr>]) -> Self {
+        Self::with_debug(pipeline, "")
+    }
+
+    /// The same with this `GST_DEBUG`, whose lines are those of standard error.
+    pub(crate) fn with_debug(pipeline: &[impl AsRef<OsStr>], debug: &str) -> Self {
         let tmp = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
         let mut child = Command::new("gst-launch-1.0")
             .arg("-m")
@@ -82,6 +87,8 @@ impl Launch {
             .env("GST_REGISTRY", tmp.join("registry.bin"))
             .env("G_DEBUG", "fatal-warnings")
             .env("LC_ALL", "C")
+            .env("GST_DEBUG", debug)
+            .env("GST_DEBUG_NO_COLOR", "1")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -111,14 +118,33 @@ impl Launch {
 
     /// Waits for a line on standard output that `wanted` makes something of.
     pub(crate) fn wait_for<T>(&self, what: &str, wanted: impl Fn(&str) -> Option<T>) -> T {
+        self.wait_for_line(what, |state| &state.out, wanted)
+    }
+
+    /// Waits for `text` in a line that `GST_DEBUG` writes.
+    pub(crate) fn wait_for_debug(&self, text: &str) {
+        self.wait_for_line(
+            text,
+            |state| &state.err,
+            |line| line.contains(text).then_some(()),
+        );
+    }
+
+    fn wait_for_line<T>(
+        &self,
+        what: &str,
+        lines: impl Fn(&OutputState) -> &Vec<String>,
+        wanted: impl Fn(&str) -> Option<T>,
+    ) -> T {
         let deadline = Instant::now() + PATIENCE;
         let mut state = self.output.state.lock().unwrap();
         let mut seen = 0;
         loop {
-            if let Some(found) = state.out[seen..].iter().find_map(|line| wanted(line)) {
+            let all = lines(&state);
+            if let Some(found) = all[seen..].iter().find_map(|line| wanted(line)) {
                 return found;
             }
-            seen = state.out.len();
+            seen = all.len();
             let left = deadline.saturating_duration_since(Instant::now());
             assert!(
                 state.open > 0 && !left.is_zero(),
@@ -183,6 +209,11 @@ impl Launch {
             .filter(|line| line.starts_with("ERROR: from element"))
             .cloned()
             .collect()
+    }
+
+    /// The lines that `GST_DEBUG` wrote so far.
+    pub(crate) fn debug_lines(&self) -> Vec<String> {
+        self.output.state.lock().unwrap().err.clone()
     }
 
     /// All that it said.
