@@ -33,6 +33,8 @@ usage: simulate [OPTION VALUE]...
   --churn SECONDS          mean stay; 0: everybody stays [0]
   --cuts N                 relays that vanish in a second [0]
   --outage FROM-TO         seconds without the source's link, or none [none]
+  --restarts FROM-TO,…     seconds without the source's process, or none [none]
+  --flush SECONDS          a source closes a piece that was open for so long [0.1]
   --latency MS             [1500]
   --seconds N              [120]
   --lap SECONDS            [60]

@@ -80,6 +80,11 @@ pub(super) struct AddressBook {
 }
 
 impl AddressBook {
+    /// How much is remembered.
+    pub(super) fn entries(&self) -> usize {
+        self.entries.len() + self.refused.len() + self.strikes.len()
+    }
+
     /// Learns an address.
     pub(super) fn add(
         &mut self,

@@ -88,6 +88,11 @@ impl Default for Carrier {
 }
 
 impl Carrier {
+    /// How much is remembered.
+    pub(super) fn entries(&self) -> usize {
+        self.places.len() + self.slow.len()
+    }
+
     /// Whether to promise `sequence` to `conn`. `cost` tells what a place for a neighbour in a class
     /// costs the swarm: the dearest makes room for a cheaper one.
     pub fn takes(

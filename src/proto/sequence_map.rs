@@ -37,7 +37,6 @@ impl<T> SequenceMap<T> {
         }
     }
 
-    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }

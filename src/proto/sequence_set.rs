@@ -25,6 +25,12 @@ pub struct SequenceSet {
 }
 
 impl SequenceSet {
+    /// How many words of 64 bits it takes.
+    #[must_use]
+    pub fn words(&self) -> usize {
+        self.words.len()
+    }
+
     /// An empty set whose members are never more than `span` apart.
     #[must_use]
     pub const fn new(span: u64) -> Self {

@@ -35,6 +35,16 @@ pub(super) struct Store {
 }
 
 impl Store {
+    /// How many pieces are held.
+    pub(super) fn len(&self) -> usize {
+        self.pieces.len()
+    }
+
+    /// How many bytes they have.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// An empty store for at most `limit` bytes.
     pub(super) const fn new(lap: Lap, limit: usize) -> Self {
         Self {

@@ -220,3 +220,67 @@ fn clocks_drift_over_many_small_laps() {
     assert_eq!(report.never_joined, 0);
     assert!(report.continuity.mean >= FLOOR, "{:?}", report.continuity);
 }
+
+/// What is kept in the last part of a run is no more than in the first one that was whole, but for
+/// chance; and what is released is as far behind the source at the end as in the beginning.
+fn assert_flat(report: &Report, latency: f64) {
+    let (first, last) = (&report.hours[2], report.hours.last().unwrap());
+    assert!(last.kept.pieces <= first.kept.pieces + 2, "{last:?}");
+    assert!(
+        last.kept.entries as f64 <= 1.3 * first.kept.entries as f64,
+        "{first:?} {last:?}"
+    );
+    assert!(
+        last.model as f64 <= 1.3 * first.model as f64,
+        "{first:?} {last:?}"
+    );
+    let mean = |hour: &model::Hour| hour.mean() as f64 / 1e6;
+    assert!((mean(last) - mean(first)).abs() < 0.1, "{first:?} {last:?}");
+    assert!((latency..latency + 0.6).contains(&mean(last)), "{last:?}");
+}
+
+/// A stream of a piece a second, as the week is measured with.
+fn a_piece_a_second(seconds: u64) -> Options {
+    let mut options = small(3);
+    for (name, value) in [
+        ("bitrate", "100k"),
+        ("flush", "1"),
+        ("uplinks", "3:100"),
+        ("source-link", "10"),
+        ("drift", "100"),
+        ("lap", "300"),
+    ] {
+        options.set(name, value).unwrap();
+    }
+    options.seconds = seconds;
+    options
+}
+
+#[test]
+fn hours_with_restarts_and_a_wrap_of_the_streams_clock_leave_memory_and_distance_as_they_were() {
+    // The stream's clock wraps after a quarter of an hour.
+    let mut options = a_piece_a_second(2 * 3600);
+    options
+        .set(
+            "restarts",
+            "1800-1801,2500-2520,3600-3900,5000-5005,6000-6060",
+        )
+        .unwrap();
+    let report = run(options);
+    assert_eq!((report.own_stalls, report.clock_breaks), (0, 0));
+    assert!(report.continuity.mean >= 0.995, "{:?}", report.continuity);
+    assert_flat(&report, 1.5);
+}
+
+#[test]
+fn a_day_of_many_viewers_begins_as_it_goes_on() {
+    let mut options = small(12);
+    options.set("drift", "100").unwrap();
+    options.set("uplinks", "0.5:20,1:50,3:30").unwrap();
+    options.lap = 20.0;
+    options.seconds = 240;
+    let report = run(options);
+    assert_eq!((report.own_stalls, report.clock_breaks), (0, 0));
+    assert!(report.continuity.mean >= 0.995, "{:?}", report.continuity);
+    assert_flat(&report, 1.5);
+}

@@ -48,6 +48,11 @@ pub(super) struct FirstSeen {
 }
 
 impl FirstSeen {
+    /// How many moments are known.
+    pub(super) fn len(&self) -> usize {
+        self.moments.len()
+    }
+
     /// `sequence` exists, and so does every one below it.
     pub(super) fn exists(&mut self, now: Instant, sequence: Sequence) {
         if sequence <= self.newest && !self.moments.is_empty() {

@@ -29,6 +29,7 @@
 //! | `spread` | which viewers spread what a source gives them (§6, giving) |
 //! | `playback` | what downstream and the user ask of a viewer |
 //! | `watch` | a viewer's tuning in, release and status (§5) |
+//! | `footprint` | how much is kept of all that |
 //!
 //! A call of [`Swarm::handle`] changes state and queues outputs; the driver then polls them. What
 //! must happen once for many causes (asking, answering, releasing) is done at the end of `handle`.
@@ -37,6 +38,7 @@ mod ahead;
 mod api;
 mod choke;
 mod fetch;
+mod footprint;
 mod links;
 mod neighbours;
 mod overdue;
@@ -67,6 +69,7 @@ use bytes::Bytes;
 pub use api::{
     Config, ConnId, Delivery, Event, Input, OnLoss, Origin, Output, Playback, Role, Status, Step,
 };
+pub use footprint::Footprint;
 pub use neighbours::ENOUGH_PEERS;
 
 use super::{

@@ -51,6 +51,11 @@ pub(super) struct Reports {
 }
 
 impl Reports {
+    /// How many pieces are known.
+    pub(super) fn len(&self) -> usize {
+        self.pieces.len()
+    }
+
     /// A piece of `size` bytes came from `giver`.
     pub(super) fn received(&mut self, sequence: Sequence, giver: ConnId, size: usize) {
         let forwarded = Forwarded {

@@ -153,6 +153,11 @@ impl Throughput {
 }
 
 impl Uplink {
+    /// How much is remembered.
+    pub(super) fn entries(&self) -> usize {
+        self.ready.len() + self.answering.len() + self.carrier.entries()
+    }
+
     pub(super) fn new(config: &Config) -> Self {
         Self {
             ready: VecDeque::new(),

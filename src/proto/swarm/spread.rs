@@ -66,6 +66,11 @@ struct Taken {
 }
 
 impl Spread {
+    /// How much is remembered.
+    pub(super) fn entries(&self) -> usize {
+        self.followed.len() + self.takes.len()
+    }
+
     /// A new piece, and how many viewers there are.
     pub(super) fn published(&mut self, now: Instant, sequence: Sequence, viewers: usize) {
         while let Some((_, oldest)) = self.followed.first_key_value()

@@ -170,7 +170,7 @@ impl Wanted {
         self.pieces.get(sequence).map_or(0, |want| want.asked)
     }
 
-    #[cfg(test)]
+    /// How many are known.
     pub(super) fn len(&self) -> usize {
         self.pieces.len()
     }

@@ -22,8 +22,6 @@ use super::{
 pub(crate) const PORT: u16 = 7764;
 /// The port that everybody calls from.
 pub(crate) const CALLING_PORT: u16 = 40_000;
-/// A connection of a host that is gone.
-pub(crate) const CLOSED: u32 = u32::MAX;
 /// Set in an end whose other end vanished.
 pub(crate) const CUT: u32 = 1 << 31;
 
@@ -66,11 +64,8 @@ pub(crate) struct Lot {
 pub(crate) struct Host {
     /// Nothing once the host has left.
     pub(crate) swarm: Option<Box<Swarm>>,
-    /// By connection number: the connection and this end of it, or [`CLOSED`].
-    pub(crate) ends: Vec<u32>,
+    pub(crate) ends: Ends,
     pub(crate) lot: Lot,
-    /// How many of `ends` are open.
-    pub(crate) open: u32,
     pub(crate) downlink: Link,
     pub(crate) clock: Clock,
     pub(crate) uplink: Link,
@@ -85,6 +80,58 @@ pub(crate) struct Host {
     pub(crate) registered: Option<u32>,
     /// Liar: by connection, the indices that it was given since its last report.
     pub(crate) taken: Vec<(u32, u32)>,
+}
+
+/// A host's connections: by its number for it, the connection and this end of it.
+#[derive(Debug, Default)]
+pub(crate) struct Ends {
+    /// In the order of their numbers.
+    open: Vec<(u32, u32)>,
+    next: u32,
+}
+
+impl Ends {
+    /// How many there are.
+    pub(crate) const fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Another one; its number.
+    pub(crate) fn add(&mut self, end: u32) -> u32 {
+        let number = self.next;
+        self.next += 1;
+        self.open.push((number, end));
+        number
+    }
+
+    fn place(&self, number: u32) -> Option<usize> {
+        let place = self
+            .open
+            .binary_search_by_key(&number, |&(number, _)| number);
+        place.ok()
+    }
+
+    pub(crate) fn get(&self, number: u32) -> Option<u32> {
+        self.place(number).map(|place| self.open[place].1)
+    }
+
+    /// The other end of it vanished.
+    pub(crate) fn cut(&mut self, number: u32) {
+        if let Some(place) = self.place(number) {
+            self.open[place].1 |= CUT;
+        }
+    }
+
+    pub(crate) fn remove(&mut self, number: u32) {
+        if let Some(place) = self.place(number) {
+            self.open.remove(place);
+        }
+    }
+
+    /// The numbers of all.
+    pub(crate) fn numbers(&self) -> Vec<u32> {
+        self.open.iter().map(|&(number, _)| number).collect()
+    }
 }
 
 /// Where a host listens.

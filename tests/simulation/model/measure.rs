@@ -10,8 +10,9 @@
 
 use std::collections::VecDeque;
 
+use gstlivetorrent::mpegts::{packet::Packet, pcr::StreamClock};
 use gstlivetorrent::proto::{
-    lap::{Lap, Sequence},
+    lap::Lap,
     piece::{HEADER_LEN, Piece},
     swarm::{Delivery, Event},
     wire::Message,
@@ -19,22 +20,23 @@ use gstlivetorrent::proto::{
 
 use super::{
     host::{HostId, Kind, Lot},
+    hours::Hours,
     link,
+    options::{Options, SECOND},
     queue::Micros,
+    starts::Pieces,
+    world::LEAD,
 };
 
 /// A piece counts as due so long after its release time, and as late after that: a viewer's clock
 /// for the release starts with the quickest piece that it saw, which took a way of its own.
 const DUE_AFTER: Micros = 1_000_000;
+/// Longer than this after it is back a stall is not a restarting source's any more.
+const RECOVERY: Micros = 10 * SECOND;
+/// The stream's clock goes with the pieces' times but for rounding.
+const CLOCK_ERROR: Micros = 10;
 /// Buckets of the histogram of delays, 1 ms each; the last holds what is longer.
 const DELAYS: usize = 60_000;
-
-/// A piece that the source published.
-#[derive(Debug, Clone, Copy)]
-struct Published {
-    at: Micros,
-    len: u32,
-}
 
 /// How one viewer fared.
 #[derive(Debug)]
@@ -47,6 +49,12 @@ pub(crate) struct Watched {
     /// The first piece delivered and when.
     pub(crate) first: Option<(u32, Micros)>,
     pub(crate) stalls: u32,
+    /// Those that the source caused.
+    pub(crate) blameless: u32,
+    /// The stream's clock as its output tells it, and how far that was off the source's when it was
+    /// last seen.
+    clock: StreamClock,
+    off: Option<Micros>,
     /// Pieces due, set at its end; those of them that were delivered in time; those delivered late.
     pub(crate) due: u32,
     pub(crate) delivered: u32,
@@ -80,9 +88,10 @@ pub(crate) struct Totals {
 #[derive(Debug)]
 pub(crate) struct Meter {
     lap: Lap,
-    base: Sequence,
     latency: Micros,
-    published: Vec<Published>,
+    /// When the source is away, or has just come back.
+    away: Vec<(Micros, Micros)>,
+    published: Pieces,
     /// The pieces of the last lap.
     window: VecDeque<Piece>,
     /// By host; the source has an entry that says nothing.
@@ -91,15 +100,24 @@ pub(crate) struct Meter {
     pub(crate) delays: Vec<u64>,
     pub(crate) longest: Micros,
     pub(crate) totals: Totals,
+    pub(crate) hours: Hours,
+    /// How often the stream's clock in an output did not go with the pieces' times.
+    pub(crate) clock_breaks: u64,
 }
 
 impl Meter {
-    pub(crate) fn new(lap: Lap, base: Sequence, latency: Micros) -> Self {
+    pub(crate) fn new(lap: Lap, options: &Options) -> Self {
+        let at = |second: f64| LEAD + (second * SECOND as f64) as Micros;
+        let restarts = options.restarts.iter();
         Self {
             lap,
-            base,
-            latency,
-            published: Vec::new(),
+            latency: options.latency * 1000,
+            away: restarts
+                .map(|&(from, to)| (at(from), at(to) + RECOVERY))
+                .collect(),
+            published: Pieces::new(lap),
+            hours: Hours::new(LEAD + options.seconds * SECOND),
+            clock_breaks: 0,
             window: VecDeque::new(),
             viewers: Vec::new(),
             delays: vec![0; DELAYS],
@@ -117,6 +135,9 @@ impl Meter {
             left: None,
             first: None,
             stalls: 0,
+            blameless: 0,
+            clock: StreamClock::default(),
+            off: None,
             due: 0,
             delivered: 0,
             late: 0,
@@ -131,19 +152,17 @@ impl Meter {
     pub(crate) fn publish(&mut self, now: Micros, piece: Piece) {
         let len = piece.bytes().len() as u32;
         self.totals.stream += u64::from(len);
-        self.published.push(Published { at: now, len });
+        let kept = self.latency + 2 * DUE_AFTER;
+        self.published.push(now, len, piece.sequence(), kept);
         self.window.push_back(piece);
         if self.window.len() > self.lap.npieces() as usize {
             self.window.pop_front();
         }
     }
 
-    /// The newest piece of an index, in the source's count.
-    fn number(&self, index: u32) -> Option<u32> {
-        let tip = self.published.len().checked_sub(1)? as u32;
-        let n = self.lap.npieces();
-        let tip_index = self.lap.index(self.base + u64::from(tip));
-        tip.checked_sub((tip_index + n - index) % n)
+    /// How much is kept here that could grow.
+    pub(crate) fn kept(&self) -> usize {
+        self.published.kept() + self.window.len()
     }
 
     /// A message of `kind` leaves for the network; `again` segments of it are sent twice.
@@ -173,7 +192,7 @@ impl Meter {
         (index, begin): (u32, u32),
         bytes: usize,
     ) {
-        let number = self.number(index);
+        let number = self.published.newest_of(index);
         let viewer = &mut self.viewers[host as usize];
         let counts = viewer.lot.kind == Kind::Giver;
         if counts {
@@ -196,7 +215,9 @@ impl Meter {
             self.totals.duplicate += if counts { bytes as u64 } else { 0 };
             return;
         }
-        let published = self.published[number as usize];
+        let Some(published) = self.published.get(number) else {
+            return;
+        };
         if begin as usize + bytes < published.len as usize {
             return;
         }
@@ -211,56 +232,87 @@ impl Meter {
 
     /// A viewer hands bytes downstream.
     pub(crate) fn delivered(&mut self, now: Micros, host: HostId, delivery: &Delivery) {
-        let number = delivery.sequence.wrapping_sub(self.base);
-        let oldest = self.published.len() - self.window.len();
-        let true_one = usize::try_from(number)
-            .ok()
+        let number = self.published.number(delivery.sequence);
+        let oldest = self.published.count() - self.window.len() as u32;
+        let true_one = number
             .and_then(|number| number.checked_sub(oldest))
-            .and_then(|at| self.window.get(at));
+            .and_then(|at| self.window.get(at as usize));
         let viewer = &mut self.viewers[host as usize];
         if !true_one.is_some_and(|piece| is_payload_of(delivery, piece)) {
             self.totals.bad += delivery.payload.len() as u64;
             return;
         }
-        let number = number as u32;
+        let published = number.and_then(|number| self.published.get(number));
+        let (Some(number), Some(published)) = (number, published) else {
+            return;
+        };
+        let published = published.at;
         let (_, since) = *viewer.first.get_or_insert((number, now));
-        let published = self.published[number as usize].at;
+        if !viewer.follows_the_clock(published, delivery) {
+            self.clock_breaks += 1;
+        }
         // Who begins shows what is older than its distance at once, and nobody misses it.
         if published > since && now > published + self.latency + DUE_AFTER {
             viewer.late += 1;
             return;
         }
         viewer.delivered += 1;
+        if viewer.lot.kind == Kind::Giver && published > since {
+            self.hours.released(now, now.saturating_sub(published));
+        }
         let index = self.lap.index(delivery.sequence) as usize;
         viewer.marks[index] = 2 * number + 1;
     }
 
-    pub(crate) fn told(&mut self, host: HostId, event: &Event) {
+    pub(crate) fn told(&mut self, now: Micros, host: HostId, event: &Event) {
         if *event == Event::Stalled {
-            self.viewers[host as usize].stalls += 1;
+            let away = |(from, to): &(Micros, Micros)| (*from..*to).contains(&now);
+            let viewer = &mut self.viewers[host as usize];
+            viewer.stalls += 1;
+            viewer.blameless += u32::from(self.away.iter().any(away));
         }
     }
 
     /// A viewer's time is over; what it was owed is counted up.
     pub(crate) fn left(&mut self, now: Micros, host: HostId) {
         let until = now.saturating_sub(self.latency + DUE_AFTER);
-        let due_end = self.published.partition_point(|piece| piece.at <= until) as u32;
+        let due_end = self.published.until(until);
         let viewer = &mut self.viewers[host as usize];
         viewer.left = Some(now);
         if let Some((first, _)) = viewer.first {
             viewer.due = due_end.saturating_sub(first);
             // What was delivered without being due yet does not make good for what was not.
-            let newest = self.published.len() as u32;
+            let newest = self.published.count();
             let from = due_end
                 .max(first)
                 .max(newest.saturating_sub(self.lap.npieces()));
             let early = (from..newest).filter(|&number| {
-                let index = self.lap.index(self.base + u64::from(number)) as usize;
+                let index = self.lap.index(self.published.sequence(number)) as usize;
                 viewer.marks[index] == 2 * number + 1
             });
             viewer.delivered -= early.count() as u32;
         }
         viewer.marks = Vec::new();
+    }
+}
+
+impl Watched {
+    /// Whether the stream's clock in what is released has gone as far as the source's since the piece
+    /// before. After a hole it begins anew.
+    fn follows_the_clock(&mut self, published: Micros, delivery: &Delivery) -> bool {
+        let Some(packet) = delivery.payload.first_chunk::<{ size_of::<Packet>() }>() else {
+            return true;
+        };
+        if delivery.discont {
+            self.clock = StreamClock::default();
+            self.off = None;
+        }
+        let shown = self.clock.packet(packet).map(|at| at.as_micros() as Micros);
+        let off = shown.map(|shown| published.wrapping_sub(shown));
+        match (std::mem::replace(&mut self.off, off), off) {
+            (Some(before), Some(off)) => before.abs_diff(off) <= CLOCK_ERROR,
+            (before, _) => before.is_none(),
+        }
     }
 }
 

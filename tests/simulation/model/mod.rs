@@ -34,6 +34,9 @@
 //!   the other ends, and what is sent to them counts as sent until a window is full. Another
 //!   viewer of the same kind and uplink takes the place at once.
 //! * In an outage the source's access link carries nothing; what was under way comes afterwards.
+//! * Where the source restarts, its process dies and its connections end; the next one has the same
+//!   key and address and higher sequences. The stream's clock begins anew, as an encoder's does.
+//! * The stream's own clock (PCR) starts 15 minutes before it wraps, and each piece tells it.
 //!
 //! # Figures
 //!
@@ -42,6 +45,11 @@
 //! release time was over a second ago at the end of the viewer's stay; it is in time when it was
 //! delivered no later than that second after its release time, or published before the viewer
 //! began. A viewer that was owed less than a second of stream counts for joining only.
+//!
+//! A stall counts as the source's own where that restarts, from then to ten seconds after it is back.
+//! Memory is what [`Swarm::footprint`](gstlivetorrent::proto::swarm::Swarm::footprint) counts, the
+//! most of any host at any of twelve looks in each of the 24 parts of a run; distances are from the
+//! moment when a piece is published to that when it is released, in true time.
 //!
 //! # What is not in it
 //!
@@ -65,6 +73,7 @@ mod attackers;
 mod bounds;
 mod clock;
 mod host;
+mod hours;
 mod link;
 mod measure;
 mod network;
@@ -73,10 +82,13 @@ mod population;
 mod queue;
 mod report;
 mod source;
+mod starts;
 mod tracker;
 mod verify;
 mod world;
 
+#[allow(unused_imports, reason = "only the scenarios look at single parts")]
+pub(crate) use hours::Hour;
 pub(crate) use options::Options;
 pub(crate) use report::Report;
 

@@ -16,7 +16,7 @@ use gstlivetorrent::proto::{
 };
 
 use super::{
-    host::{CLOSED, CUT, Connection, End, HostId, Kind, address, at_address, calling_address},
+    host::{CUT, Connection, End, HostId, Kind, address, at_address, calling_address},
     link::{self, Flow, SEGMENT, SEGMENT_HEADER},
     options::SECOND,
     queue::Micros,
@@ -35,14 +35,14 @@ const NO_WAIT: Micros = 100;
 impl World {
     /// The connection and the end of it that `conn` of `host` is.
     fn end_of(&self, host: HostId, conn: u32) -> Option<(usize, usize)> {
-        let &end = self.hosts[host as usize].ends.get(conn as usize)?;
+        let end = self.hosts[host as usize].ends.get(conn)?;
         let number = (end & !CUT) as usize;
-        (end != CLOSED).then_some((number / 2, number % 2))
+        Some((number / 2, number % 2))
     }
 
     /// The other end vanished; an end that is closed counts as such.
     fn is_cut(&self, host: HostId, conn: u32) -> bool {
-        let end = self.hosts[host as usize].ends.get(conn as usize);
+        let end = self.hosts[host as usize].ends.get(conn);
         end.is_none_or(|end| end & CUT != 0)
     }
 
@@ -307,9 +307,7 @@ impl World {
         let mut connection = Connection { rtt, ends };
         for (side, end) in connection.ends.iter_mut().enumerate() {
             let host = &mut self.hosts[end.host as usize];
-            end.conn = host.ends.len() as u32;
-            host.ends.push(2 * number + side as u32);
-            host.open += 1;
+            end.conn = host.ends.add(2 * number + side as u32);
         }
         let number = number as usize;
         if number == self.connections.len() {
@@ -381,9 +379,7 @@ impl World {
         let Some((at, side)) = self.end_of(host, conn) else {
             return;
         };
-        let one = &mut self.hosts[host as usize];
-        one.ends[conn as usize] = CLOSED;
-        one.open -= 1;
+        self.hosts[host as usize].ends.remove(conn);
         let connection = &mut self.connections[at];
         connection.ends[side].open = false;
         while let Some(message) = connection.ends[side].flow.next_waiting() {
@@ -396,7 +392,7 @@ impl World {
 
     /// Takes a host's connections away: with a word to the others, or without.
     pub(crate) fn disconnect(&mut self, host: HostId, says_so: bool) {
-        for conn in 0..self.hosts[host as usize].ends.len() as u32 {
+        for conn in self.hosts[host as usize].ends.numbers() {
             if says_so {
                 self.hang_up(host, conn);
                 continue;
@@ -412,7 +408,7 @@ impl World {
                 ..
             } = self.connections[at].ends[1 - side];
             if open {
-                self.hosts[other as usize].ends[theirs as usize] |= CUT;
+                self.hosts[other as usize].ends.cut(theirs);
             }
             self.closes_at(self.now + CUT_NOTICED, at, 1 - side);
         }

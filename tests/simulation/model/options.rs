@@ -14,8 +14,6 @@ use super::queue::Micros;
 
 /// µs in a second.
 pub(crate) const SECOND: Micros = 1_000_000;
-/// A source closes a piece that was open for so many seconds (`flush-time` of the sink).
-const FLUSH: f64 = 0.1;
 
 /// Newcomers: `count` of them spread evenly over `[from, to)`, seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +28,8 @@ pub(crate) struct Group {
 pub(crate) struct Options {
     /// Bits of payload in a second.
     pub(crate) bitrate: f64,
+    /// A source closes a piece that was open for so many seconds (`flush-time` of the sink).
+    pub(crate) flush: f64,
     /// Most bytes of a piece, header included.
     pub(crate) piece_size: u32,
     /// The source's budget, in multiples of the bitrate.
@@ -58,6 +58,8 @@ pub(crate) struct Options {
     pub(crate) joins: Vec<Group>,
     /// When the source's access link carries nothing, seconds.
     pub(crate) outage: Option<(f64, f64)>,
+    /// When the source's process is gone, seconds.
+    pub(crate) restarts: Vec<(f64, f64)>,
     /// Distance behind the source, ms.
     pub(crate) latency: u64,
     /// Length of the run.
@@ -74,6 +76,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             bitrate: 2.5e6,
+            flush: 0.1,
             piece_size: 16_384,
             source_upload: 3.0,
             source_link: None,
@@ -92,6 +95,7 @@ impl Default for Options {
                 count: 1000,
             }],
             outage: None,
+            restarts: Vec::new(),
             latency: 1500,
             seconds: 120,
             lap: 60.0,
@@ -119,7 +123,7 @@ impl Options {
     /// Payload bytes of a piece: of a full one, or of one that was closed since it was open for long.
     pub(crate) fn payload(&self) -> usize {
         let full = (self.piece_size as usize).saturating_sub(HEADER_LEN);
-        full.min((self.bitrate / 8.0 * FLUSH) as usize).max(1)
+        full.min((self.bitrate / 8.0 * self.flush) as usize).max(1)
     }
 
     /// Bytes of a piece.
@@ -157,6 +161,9 @@ impl Options {
             "joins" => self.joins = groups(text)?,
             "outage" if text == "none" => self.outage = None,
             "outage" => self.outage = Some(range(text)?),
+            "restarts" if text == "none" => self.restarts.clear(),
+            "restarts" => self.restarts = text.split(',').map(range).collect::<Result<_, _>>()?,
+            "flush" => self.flush = positive(text)?,
             "latency" => self.latency = whole(text)?,
             "seconds" => self.seconds = whole(text)?,
             "lap" => self.lap = positive(text)?,
@@ -171,6 +178,11 @@ impl Options {
     pub(crate) fn check(&self) -> Result<(), String> {
         if self.free_riders + self.liars + self.polluters > 100.0 {
             return Err("more than 100 % of viewers that do not share".to_owned());
+        }
+        if !self.restarts.is_sorted_by(|one, next| one.1 < next.0)
+            || self.restarts.iter().any(|(from, to)| from >= to)
+        {
+            return Err("the source's restarts are not one after the other".to_owned());
         }
         Ok(())
     }
@@ -287,6 +299,9 @@ mod tests {
         assert_eq!(options.joins[1].to, 30);
         assert_eq!(options.outage, Some((40.0, 42.5)));
         options.set("outage", "none").unwrap();
+        options.set("restarts", "30-31,60-80").unwrap();
+        assert_eq!(options.restarts, [(30.0, 31.0), (60.0, 80.0)]);
+        options.check().unwrap();
         assert_eq!(options.outage, None);
     }
 
@@ -307,6 +322,9 @@ mod tests {
         ] {
             assert!(options.set(name, text).is_err(), "--{name} {text}");
         }
+        options.set("restarts", "30-31,31-32").unwrap();
+        assert!(options.check().is_err());
+        options.restarts.clear();
         options.liars = 60.0;
         options.free_riders = 60.0;
         assert!(options.check().is_err());

@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::{
     attackers::{self, REPORT_EVERY, RETURN_EVERY},
     clock::Clock,
-    host::{Host, HostId, Kind, Lot, PORT, address},
+    host::{Ends, Host, HostId, Kind, Lot, PORT, address},
     link::{self, Link},
     options::{Options, SECOND},
     queue::Micros,
@@ -112,6 +112,12 @@ impl World {
                 self.later(at, 0, 0, What::Join);
             }
         }
+        for (from, to) in self.options.restarts.clone() {
+            let at = |second: f64| LEAD + (second * SECOND as f64) as Micros;
+            self.later(at(from), 0, 0, What::SourceDies);
+            self.later(at(to), 0, 0, What::SourceStarts);
+        }
+        self.later(self.meter.hours.pause(), 0, 0, What::Look);
         if self.options.cuts > 0.0 {
             self.later(LEAD + CUTS_FROM, 0, 0, What::Cut);
         }
@@ -150,8 +156,7 @@ impl World {
             clock,
             uplink: Link::new(uplink),
             downlink: Link::new(downlink),
-            ends: Vec::new(),
-            open: 0,
+            ends: Ends::default(),
             wake_at: None,
             wake: NEVER,
             wake_queued: NEVER,
@@ -164,6 +169,45 @@ impl World {
         if lot.kind != Kind::Source {
             self.tune_in(id, lot.kind);
         }
+    }
+
+    /// The source's process ends without a word of its own; the system closes its connections.
+    pub(crate) fn source_dies(&mut self) {
+        self.disconnect(0, true);
+        self.hosts[0].swarm = None;
+        self.hosts[0].ends = Ends::default();
+    }
+
+    /// Another process broadcasts under the same key at the same address.
+    pub(crate) fn source_starts(&mut self) {
+        self.broadcast.restart();
+        let config = self.config(0, self.hosts[0].lot);
+        let verifier = Box::new(self.verifier.clone());
+        let source = &mut self.hosts[0];
+        let now = source.clock.now(self.now);
+        source.swarm = Some(Box::new(Swarm::with_verifier(config, verifier, now)));
+        source.wake_at = None;
+        source.wake = NEVER;
+        source.wake_queued = NEVER;
+        self.pump(0);
+        self.publish();
+    }
+
+    /// Looks at what everybody keeps, and how far behind they say they are.
+    pub(crate) fn look(&mut self) {
+        for host in &self.hosts {
+            let Some(swarm) = &host.swarm else {
+                continue;
+            };
+            self.meter.hours.keeps(self.now, swarm.footprint());
+            let stats = swarm.stats(host.clock.now(self.now));
+            if stats.bytes_out > 0 {
+                self.meter.hours.tells(self.now, &stats);
+            }
+        }
+        let model = self.connections.len() + self.messages.len() + self.queue.len();
+        self.meter.hours.models(self.now, model + self.meter.kept());
+        self.later(self.now + self.meter.hours.pause(), 0, 0, What::Look);
     }
 
     fn config(&mut self, id: HostId, lot: Lot) -> Config {
@@ -227,7 +271,7 @@ impl World {
         self.disconnect(host, says_so);
         let gone = &mut self.hosts[host as usize];
         gone.swarm = None;
-        gone.ends = Vec::new();
+        gone.ends = Ends::default();
         gone.taken = Vec::new();
         let lot = gone.lot;
         let forgotten = gone.asked.unwrap_or(self.now) + FORGET_AFTER;
@@ -280,7 +324,7 @@ impl World {
         }
         let one = &mut self.hosts[host as usize];
         let due = one.asked.is_none_or(|asked| self.now >= asked + ASK_EVERY);
-        if due || (one.open as usize) < ENOUGH_PEERS {
+        if due || one.ends.len() < ENOUGH_PEERS {
             one.asked = Some(self.now);
             let rtt = self.weather.rtt(host, TRACKER);
             self.later(self.now + rtt, host, 0, What::Answer);

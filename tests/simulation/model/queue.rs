@@ -84,6 +84,14 @@ impl<T: Copy> Queue<T> {
         }
     }
 
+    /// How many events there are.
+    pub(crate) fn len(&self) -> usize {
+        self.ring.iter().map(Vec::len).sum::<usize>()
+            + (self.current.len() - self.done)
+            + self.near.len()
+            + self.far.len()
+    }
+
     /// Puts an event in. One before the span whose turn it is comes next.
     pub(crate) fn push(&mut self, at: Micros, what: T) {
         let span = at >> SPAN_BITS;

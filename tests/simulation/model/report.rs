@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use super::{
     bounds::{Bounds, QUANTILES},
     host::Kind,
+    hours::Hour,
     measure::{Meter, Totals, Watched},
     options::{Options, SECOND},
     queue::Micros,
@@ -62,6 +63,11 @@ pub(crate) struct Report {
     pub(crate) late: f64,
     pub(crate) stalls: u64,
     pub(crate) viewers_stalled: usize,
+    /// Stalls that the source did not cause.
+    pub(crate) own_stalls: u64,
+    /// How often the stream's own clock did not go with the pieces' times.
+    pub(crate) clock_breaks: u64,
+    pub(crate) hours: Vec<Hour>,
     pub(crate) bad_bytes: u64,
     pub(crate) events: u64,
     setting: Value,
@@ -109,6 +115,12 @@ impl Report {
                 ),
             stalls: givers.iter().map(|viewer| u64::from(viewer.stalls)).sum(),
             viewers_stalled: givers.iter().filter(|viewer| viewer.stalls > 0).count(),
+            own_stalls: givers
+                .iter()
+                .map(|viewer| u64::from(viewer.stalls - viewer.blameless))
+                .sum(),
+            clock_breaks: meter.clock_breaks,
+            hours: meter.hours.done.clone(),
             bad_bytes: totals.bad,
             events: world.events,
             setting: setting(options),
@@ -169,9 +181,12 @@ impl Report {
                 "late_percent": self.late,
                 "stalls": self.stalls,
                 "viewers_stalled": self.viewers_stalled,
+                "stalls_without_the_source": self.own_stalls,
+                "clock_breaks": self.clock_breaks,
                 "bad_bytes": self.bad_bytes,
                 "events": self.events,
             },
+            "parts": self.hours.iter().map(part_of_run).collect::<Vec<_>>(),
             "bounds": {
                 "diffusion_seconds": delays(self.bounds.diffusion.map(seconds)),
                 "diffusion_all_pieces_alike_seconds": delays(self.bounds.alike.map(seconds)),
@@ -269,12 +284,66 @@ impl Report {
             none(),
         );
         row(
+            "  not caused by the source",
+            self.own_stalls.to_string(),
+            none(),
+        );
+        row(
             "bad bytes delivered",
             self.bad_bytes.to_string(),
             "= 0".to_owned(),
         );
+        row(
+            "breaks of the stream's clock",
+            self.clock_breaks.to_string(),
+            "= 0".to_owned(),
+        );
+        table.push_str(&self.course());
         table
     }
+
+    /// How memory and distance went with time.
+    fn course(&self) -> String {
+        let mut course = format!(
+            "{:>10} {:>8} {:>8} {:>8} {:>8}  {:>25} {:>8}\n",
+            "until, s", "pieces", "MiB", "entries", "model", "distance, s", "told"
+        );
+        for hour in &self.hours {
+            let distance = format!(
+                "{:.3} / {:.3} / {:.3}",
+                seconds(hour.nearest),
+                seconds(hour.mean()),
+                seconds(hour.farthest)
+            );
+            let _ = writeln!(
+                course,
+                "{:>10.0} {:>8} {:>8.1} {:>8} {:>8}  {distance:>25} {:>8.3}",
+                seconds(hour.until) - seconds(LEAD),
+                hour.kept.pieces,
+                hour.kept.piece_bytes as f64 / f64::from(1 << 20),
+                hour.kept.entries,
+                hour.model,
+                seconds(hour.told()),
+            );
+        }
+        course
+    }
+}
+
+fn part_of_run(hour: &Hour) -> Value {
+    json!({
+        "until_seconds": seconds(hour.until) - seconds(LEAD),
+        "pieces": hour.kept.pieces,
+        "piece_bytes": hour.kept.piece_bytes,
+        "entries": hour.kept.entries,
+        "model_entries": hour.model,
+        "distance_seconds": {
+            "least": seconds(hour.nearest),
+            "mean": seconds(hour.mean()),
+            "most": seconds(hour.farthest),
+            "told": seconds(hour.told()),
+        },
+    })
 }
 
 fn of_kind(meter: &Meter, kind: Kind) -> impl Iterator<Item = &Watched> {
@@ -358,6 +427,8 @@ fn setting(options: &Options) -> Value {
         "cuts_per_second": options.cuts,
         "joins": joins,
         "outage": options.outage,
+        "restarts": options.restarts,
+        "flush_seconds": options.flush,
         "latency_ms": options.latency,
         "seconds": options.seconds,
         "lead_seconds": LEAD / SECOND,

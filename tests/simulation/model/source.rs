@@ -11,11 +11,17 @@
 use std::sync::Arc;
 
 use data_encoding::BASE64;
+use gstlivetorrent::mpegts::{
+    PACKET_LEN,
+    packet::SYNC_BYTE,
+    pcr::{PCR_HZ, PCR_MODULUS},
+};
 use gstlivetorrent::proto::{
     key::PrivateKey,
-    lap::{Lap, MAX_PIECES, MIN_PIECES, Sequence},
+    lap::{Lap, MAX_PIECES, MIN_PIECES},
     metainfo::{Info, Metainfo},
     piece::{Draft, Flags, HEADER_LEN, Piece, Sealer},
+    restart::BLOCK,
     time::UnixMicros,
 };
 
@@ -25,6 +31,12 @@ use super::{
     queue::Micros,
 };
 
+/// Ticks of the stream's clock in a µs.
+const TICKS: u64 = PCR_HZ / SECOND;
+/// The stream's clock begins so long before it wraps: a quarter of an hour.
+const BEFORE_THE_WRAP: u64 = 900 * PCR_HZ;
+/// Another encoder's clock stands elsewhere.
+const NEW_CLOCK: u64 = 12_345 * PCR_HZ;
 /// How much the time between two pieces varies, to both sides.
 const VARIATION: f64 = 0.2;
 /// PKCS#8 of a P-256 key, up to the number itself (RFC 5208, RFC 5915).
@@ -38,7 +50,11 @@ const KEY_HEAD: [u8; 35] = [
 #[derive(Debug)]
 pub(crate) struct Broadcast {
     pub(crate) metainfo: Arc<Metainfo>,
+    key: PrivateKey,
     sealer: Sealer,
+    /// Where the stream's own clock stood when this start began, and when that was.
+    clock: (u64, Micros),
+    starts: u64,
     payload: Vec<u8>,
     interval: f64,
     last_second: Option<u64>,
@@ -65,7 +81,10 @@ impl Broadcast {
         let mut payload = vec![0; options.payload()];
         rng.fill(&mut payload);
         Self {
-            sealer: Sealer::new(key, metainfo.info.infohash(), WALL, 0),
+            sealer: Sealer::new(key.clone(), metainfo.info.infohash(), WALL, 0),
+            key,
+            clock: (PCR_MODULUS - BEFORE_THE_WRAP, 0),
+            starts: 0,
             metainfo,
             payload,
             interval: SECOND as f64 / options.piece_rate(),
@@ -79,9 +98,14 @@ impl Broadcast {
         self.metainfo.info.lap()
     }
 
-    /// The sequence of the next piece.
-    pub(crate) const fn next_sequence(&self) -> Sequence {
-        self.sealer.next_sequence()
+    /// Starts again, as another process does that finds the restart file.
+    pub(crate) fn restart(&mut self) {
+        let next = self.sealer.next_sequence() + BLOCK;
+        let time = self.sealer.last_time();
+        let infohash = self.metainfo.info.infohash();
+        self.sealer = Sealer::new(self.key.clone(), infohash, next, time);
+        self.last_second = None;
+        self.starts += 1;
     }
 
     /// Closes a piece; each says in its payload which it is.
@@ -93,10 +117,12 @@ impl Broadcast {
             Flags::RANDOM_ACCESS
         };
         self.last_second = Some(second);
+        if std::mem::take(&mut self.starts) > 0 {
+            self.clock = ((self.clock.0 + NEW_CLOCK) % PCR_MODULUS, now);
+        }
+        let pcr = (self.clock.0 + (now - self.clock.1) * TICKS) % PCR_MODULUS;
         let mut draft = Draft::with_capacity(&[], flags, self.payload.len() + HEADER_LEN);
-        let number = self.made.to_be_bytes();
-        let start = number.len().min(self.payload.len());
-        self.payload[..start].copy_from_slice(&number[..start]);
+        stamp(&mut self.payload, pcr, self.made);
         draft.extend(&self.payload);
         self.made += 1;
         self.sealer.seal(wall, draft)
@@ -107,6 +133,20 @@ impl Broadcast {
         let vary = 1.0 - VARIATION + 2.0 * VARIATION * self.rng.f64();
         (self.interval * vary) as Micros
     }
+}
+
+/// Writes into the beginning of a payload a transport packet with the stream's clock (ISO/IEC 13818-1
+/// §2.4.3.5) and the piece's number.
+fn stamp(payload: &mut [u8], pcr: u64, number: u64) {
+    let (base, extension) = (pcr / 300, pcr % 300);
+    let reference = base << 15 | 0x3f << 9 | extension;
+    let mut packet = [0xff; PACKET_LEN];
+    // Only an adaptation field, of all that is left, in which PCR_flag is set.
+    packet[..6].copy_from_slice(&[SYNC_BYTE, 0x01, 0x00, 0x20, 183, 0x10]);
+    packet[6..12].copy_from_slice(&reference.to_be_bytes()[2..]);
+    packet[12..20].copy_from_slice(&number.to_be_bytes());
+    let length = packet.len().min(payload.len());
+    payload[..length].copy_from_slice(&packet[..length]);
 }
 
 /// PEM has lines of 64 characters (RFC 7468).

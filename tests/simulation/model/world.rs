@@ -86,6 +86,12 @@ pub(crate) enum What {
     Report,
     /// A polluter changes its name.
     Return,
+    /// The source's process ends.
+    SourceDies,
+    /// The next one begins.
+    SourceStarts,
+    /// It is time to look at what everybody keeps.
+    Look,
 }
 
 /// Messages under way, by number; numbers are used again.
@@ -103,6 +109,11 @@ impl Messages {
         }
         self.kept.push(Some(message));
         (self.kept.len() - 1) as u32
+    }
+
+    /// How many places there are, also those that are free.
+    pub(crate) fn len(&self) -> usize {
+        self.kept.len() + self.free.len()
     }
 
     pub(crate) fn get(&self, number: u32) -> Option<&Message> {
@@ -158,7 +169,7 @@ impl World {
             tracker: Tracker::default(),
             attackers: Attackers::new(&options),
             population: Population::new(&options),
-            meter: Meter::new(lap, broadcast.next_sequence(), options.latency * 1000),
+            meter: Meter::new(lap, &options),
             events: 0,
             broadcast,
             options,
@@ -175,6 +186,7 @@ impl World {
             self.happen(happening);
         }
         self.now = self.end;
+        self.meter.hours.end(self.now);
         for host in 0..self.hosts.len() as HostId {
             if self.is_alive(host) {
                 self.meter.left(self.now, host);
@@ -213,6 +225,9 @@ impl World {
             What::Cut => self.cut_a_relay(),
             What::Report => self.liar_reports(host),
             What::Return => self.polluter_returns(host),
+            What::SourceDies => self.source_dies(),
+            What::SourceStarts => self.source_starts(),
+            What::Look => self.look(),
         }
     }
 
@@ -224,7 +239,11 @@ impl World {
         self.hosts[host as usize].lot.kind
     }
 
-    fn publish(&mut self) {
+    pub(crate) fn publish(&mut self) {
+        if !self.is_alive(0) {
+            // It goes on when the source is back.
+            return;
+        }
         let wall = self.hosts[0].clock.now(self.now).wall;
         let piece = self.broadcast.publish(self.now, wall);
         self.meter.publish(self.now, piece.clone());
@@ -288,7 +307,7 @@ impl World {
         }
         self.plan_wake(host);
         while let Some(event) = self.swarm_event(host) {
-            self.meter.told(host, &event);
+            self.meter.told(self.now, host, &event);
         }
     }
 
