@@ -19,4 +19,5 @@ mod restart;
 mod shutdown;
 mod story;
 mod support;
+mod uris;
 mod wrap;

@@ -73,6 +73,15 @@ impl Pipeline {
         );
     }
 
+    pub(crate) const fn pipeline(&self) -> &gst::Pipeline {
+        &self.0
+    }
+
+    /// No error waits on the bus.
+    pub(crate) fn assert_no_error(&self) {
+        assert_eq!(self.error(), None);
+    }
+
     pub(crate) fn element(&self, name: &str) -> gst::Element {
         self.0.by_name(name).unwrap_or_else(|| panic!("no {name}"))
     }

@@ -11,7 +11,7 @@
 use std::{
     ffi::OsStr,
     fs,
-    io::{BufRead, BufReader, Read},
+    io::{BufReader, Read},
     path::PathBuf,
     process::{Child, ChildStdin, Command, ExitStatus, Stdio},
     sync::{Arc, Condvar, Mutex},
@@ -79,10 +79,27 @@ impl Launch {
 
     /// The same with this `GST_DEBUG`, whose lines are those of standard error.
     pub(crate) fn with_debug(pipeline: &[impl AsRef<OsStr>], debug: &str) -> Self {
+        let mut words: Vec<&OsStr> = vec!["-m".as_ref()];
+        words.extend(pipeline.iter().map(AsRef::as_ref));
+        Self::run("gst-launch-1.0", &words, debug)
+    }
+
+    /// Starts `gst-play-1.0` on a URI or file, without a window or a sound.
+    pub(crate) fn play(uri: impl AsRef<OsStr>) -> Self {
+        let words = [
+            "--no-interactive",
+            "--videosink=fakevideosink",
+            "--audiosink=fakeaudiosink",
+        ];
+        let mut words: Vec<&OsStr> = words.iter().map(AsRef::as_ref).collect();
+        words.push(uri.as_ref());
+        Self::run("gst-play-1.0", &words, "")
+    }
+
+    fn run(program: &str, words: &[&OsStr], debug: &str) -> Self {
         let tmp = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
-        let mut child = Command::new("gst-launch-1.0")
-            .arg("-m")
-            .args(pipeline)
+        let mut child = Command::new(program)
+            .args(words)
             .env("GST_PLUGIN_PATH", plugin_folder())
             .env("GST_REGISTRY", tmp.join("registry.bin"))
             .env("G_DEBUG", "fatal-warnings")
@@ -93,21 +110,20 @@ impl Launch {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .expect("gst-launch-1.0 is installed by pipelines/setup.sh");
+            .unwrap_or_else(|error| {
+                panic!("{program}: {error}; tests/run.sh installs what tests need")
+            });
         let output = Arc::new(Output::default());
         output.state.lock().unwrap().open = 2;
         let out = child.stdout.take().unwrap();
         let err = child.stderr.take().unwrap();
         collect(out, Arc::clone(&output), |state, line| state.out.push(line));
         collect(err, Arc::clone(&output), |state, line| state.err.push(line));
-        let words: Vec<String> = pipeline
-            .iter()
-            .map(|word| word.as_ref().to_string_lossy().into_owned())
-            .collect();
+        let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
         Self {
             child,
             output,
-            name: words.join(" "),
+            name: format!("{program} {}", words.join(" ")),
         }
     }
 
@@ -239,10 +255,16 @@ fn collect(
     add: impl Fn(&mut OutputState, String) + Send + 'static,
 ) {
     thread::spawn(move || {
-        for line in BufReader::new(pipe).split(b'\n') {
-            let Ok(line) = line else { break };
-            let line = String::from_utf8_lossy(&line).into_owned();
-            add(&mut output.state.lock().unwrap(), line);
+        // A line that is written over and over ends with a carriage return.
+        let mut line = Vec::new();
+        for byte in BufReader::new(pipe).bytes().map_while(Result::ok) {
+            if byte != b'\n' && byte != b'\r' {
+                line.push(byte);
+                continue;
+            }
+            let whole = String::from_utf8_lossy(&line).into_owned();
+            line.clear();
+            add(&mut output.state.lock().unwrap(), whole);
             output.changed.notify_all();
         }
         output.state.lock().unwrap().open -= 1;
