@@ -11,6 +11,7 @@
 
 mod bad_input;
 mod broadcast;
+mod clock_wrap;
 mod distance;
 mod hostile;
 mod pause;

@@ -15,6 +15,7 @@ pub(crate) mod peer;
 pub(crate) mod pipeline;
 pub(crate) mod process;
 pub(crate) mod pulse;
+pub(crate) mod stamps;
 pub(crate) mod transport;
 
 use std::{fs, path::Path, time::Duration};
