@@ -78,7 +78,6 @@ fn the_log_tells_the_story_of_a_join_and_of_an_outage() {
             "tip: 127.0.0.1",
             "entry: the random access point",
             "first byte: piece",
-            "status is Playing now",
             "is gone: ",
             "late: piece",
             "stalled",
