@@ -78,48 +78,9 @@ lead=$((4 + (viewers + 3) / 4))
 # Seconds for a viewer to end by itself after the source has.
 readonly farewell=15
 
-# A namespace's name tells whose it is, so that what a killed run left behind can be told.
-prefix=livetorrent-lab-$$
-dir=$(mktemp -d)
-children=()
-
-remove_namespaces() {
-    local name
-    while read -r name _; do
-        [[ $name != "$1"-* ]] || ip netns delete "$name" || true
-    done < <(ip netns list 2>/dev/null)
-}
-
-clean_up() {
-    trap - EXIT
-    trap '' HUP INT TERM
-    ((${#children[@]} == 0)) || kill "${children[@]}" 2>/dev/null || true
-    wait
-    remove_namespaces "$prefix"
-    rm -rf "$dir"
-}
-trap clean_up EXIT
-trap 'clean_up; exit 129' HUP
-trap 'clean_up; exit 130' INT
-trap 'clean_up; exit 143' TERM
-
-# cannot WHY: this machine is no place for a lab.
-cannot() {
-    say "${0##*/}: skipped: $*"
-    exit 77
-}
-
-# What runs that were killed have left.
-remove_leftovers() {
-    local name pid
-    while read -r name _; do
-        [[ $name =~ ^livetorrent-lab-([0-9]+)- ]] || continue
-        pid=${BASH_REMATCH[1]}
-        [[ -d /proc/$pid ]] || ip netns delete "$name" || true
-    done < <(ip netns list)
-}
-
-namespace() { say "$prefix-$1"; }
+kind=lab
+# shellcheck source=tests/namespaces.bash
+source "$project/tests/namespaces.bash"
 
 # limit HOST DEVICE RATE: what DEVICE sends. The bucket holds 5 ms, and two packets at least.
 limit() {
@@ -128,32 +89,16 @@ limit() {
     tc -netns "$(namespace "$1")" qdisc add dev "$2" root tbf rate "$3" burst "$burst" latency "$queue"
 }
 
-# host NAME NUMBER UPLINK: a namespace with a link to the bridge.
-host() {
-    ip netns add "$(namespace "$1")"
-    ip -netns "$(namespace net)" -batch - <<EOF
-link add port$2 type veth peer name eth0 netns $(namespace "$1")
-link set port$2 master bridge0 addrgenmode none up
-EOF
-    ip -netns "$(namespace "$1")" -batch - <<EOF
-link set lo up
-link set eth0 addrgenmode none up
-address add $subnet.$2/24 dev eth0
-EOF
+# limited_host NAME NUMBER UPLINK
+limited_host() {
+    host "$1" net bridge0 "port$2" "$subnet.$2"
     limit net "port$2" "$link_rate"
     limit "$1" eth0 "$3"
 }
 
 # Finds out whether a lab can be built here; its bridge is the first part of it.
 build_bridge() {
-    ((EUID == 0)) || cannot "network namespaces need root"
-    "$project/pipelines/setup.sh" --check --with iproute2
-    remove_leftovers
-    ip netns add "$(namespace net)" 2>"$dir/why" || cannot "no network namespaces here: $(<"$dir/why")"
-    ip -netns "$(namespace net)" link add bridge0 type bridge 2>"$dir/why" || cannot "no bridges here: $(<"$dir/why")"
-    ip -netns "$(namespace net)" link set bridge0 addrgenmode none up
-    ip -netns "$(namespace net)" link add port0 type veth peer name test0 2>"$dir/why" ||
-        cannot "no virtual links here: $(<"$dir/why")"
+    begin_namespaces net bridge0
     limit net port0 "$link_rate" 2>"$dir/why" || cannot "no limits by tc tbf here: $(<"$dir/why")"
     ip -netns "$(namespace net)" link delete port0
 }
@@ -194,9 +139,9 @@ multiple() {
 
 build_network() {
     local i
-    host source 1 "$link_rate"
+    limited_host source 1 "$link_rate"
     for ((i = 0; i < viewers; i++)); do
-        host "v$i" $((i + 2)) "$(multiple "${classes[i]}")"
+        limited_host "v$i" $((i + 2)) "$(multiple "${classes[i]}")"
     done
 }
 
@@ -208,26 +153,6 @@ encode() {
         vbv-buf-capacity=400 key-int-max=25 ! video/x-h264,profile=baseline \
         ! mpegtsmux bitrate="$bitrate" ! filesink location="$dir/sent.ts"
 }
-
-# launch HOST PIPELINE...: gst-launch-1.0 in a host's namespace, its words in HOST.log.
-launch() {
-    local name=$1
-    shift
-    ip netns exec "$(namespace "$name")" gst-launch-1.0 -e -m "$@" >"$dir/$name.log" 2>&1 </dev/null &
-    children+=($!)
-}
-
-# await WHAT SECONDS COMMAND...: until the command succeeds.
-await() {
-    local what=$1 tries=$(($2 * 20))
-    shift 2
-    until "$@"; do
-        ((tries-- > 0)) || die "$what takes too long"
-        sleep 0.05
-    done
-}
-
-is_ready() { grep -qs livetorrent-ready "$dir/$1.log"; }
 
 # The source's place in its file, in `sent`: what it has broadcast but for a buffer.
 position=
@@ -243,8 +168,6 @@ find_position() {
 }
 sent=0
 read_position() { read -r _ sent 2>/dev/null <"$position" || true; }
-
-milliseconds() { say "$((${EPOCHREALTIME/[!0-9]/} / 1000))"; }
 
 # Bytes that HOST's link has carried away.
 uploaded() { ip netns exec "$(namespace "$1")" cat /sys/class/net/eth0/statistics/tx_bytes; }
