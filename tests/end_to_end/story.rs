@@ -50,7 +50,7 @@ fn the_log_tells_the_story_of_a_join_and_of_an_outage() {
     );
     let words: Vec<_> = words.split(' ').collect();
     let viewer = Launch::with_debug(&words, "livetorrentsrc:5");
-    viewer.wait_for_debug("status is Playing now");
+    viewer.wait_for_debug("first byte");
     sink.kill();
     viewer.wait_for_debug("status is SourceAway now");
 
