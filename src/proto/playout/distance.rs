@@ -116,10 +116,14 @@ impl Distance {
         } else {
             Course::Steady
         };
-        if course != self.course && self.may_change(reading.now, course) {
+        let wanted = rate(course, error, reading.max_change);
+        // A correction shrinks what it corrects. Where that has grown, by a pause or another
+        // distance, the rate was chosen for less.
+        let falls_short = (wanted - 1.0).abs() > (self.rate - 1.0).abs() + FINEST;
+        if (course != self.course || falls_short) && self.may_change(reading.now, course) {
             self.course = course;
             self.changed_at = Some(reading.now);
-            self.rate = rate(course, error, reading.max_change);
+            self.rate = wanted;
         }
         // The bounds may have become narrower since.
         let (slowest, fastest) = (1.0 - reading.max_change, 1.0 + reading.max_change);
@@ -239,6 +243,28 @@ mod tests {
             assert_eq!(rates, [1.0, rate, 1.0], "{off} ms off");
             assert!(left.abs() <= 15, "{off} ms off: {left} ms left");
         }
+    }
+
+    #[test]
+    fn what_grows_while_it_is_corrected_is_corrected_faster() {
+        let mut control = Distance::default();
+        let mut judge = |second: u64, distance| {
+            control.judge(
+                &Reading {
+                    now: Instant::from_micros(second * 1_000_000),
+                    distance: Duration::from_millis(distance),
+                    target: Duration::from_secs(1),
+                    buffer: Some(Duration::from_millis(distance)),
+                    max_change: 0.2,
+                },
+                true,
+            )
+        };
+        assert_eq!(judge(0, 1200), Verdict::Rate(1.02));
+        assert_eq!(judge(5, 1150), Verdict::Rate(1.02));
+        // It was paused.
+        assert_eq!(judge(6, 4150), Verdict::Rate(1.2));
+        assert_eq!(judge(10, 3000), Verdict::Rate(1.2));
     }
 
     #[test]
