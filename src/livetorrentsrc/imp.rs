@@ -27,7 +27,9 @@ use crate::{
     },
 };
 
-use super::{LiveTorrentSrcStatus, location::Location, settings::Settings, stream::Stream};
+use super::{
+    LiveTorrentSrcStatus, downstream, location::Location, settings::Settings, stream::Stream,
+};
 
 pub(super) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(
@@ -67,6 +69,8 @@ pub(super) struct State {
     pub(super) flushing: bool,
     /// PLAYING, or on the way there.
     pub(super) playing: bool,
+    /// Downstream cannot be told to play faster or slower.
+    pub(super) rate_fixed: bool,
 }
 
 /// Locks: `settings`, `state`, `stream`; none is taken while another is held. None is held while a message is posted, a property notified, a signal emitted or an event
@@ -177,7 +181,13 @@ impl LiveTorrentSrc {
     }
 
     /// The buffer that a delivery becomes, once its caps are set; nothing where it has no bytes.
-    fn buffer(&self, delivery: Delivery) -> Result<Option<gst::Buffer>, gst::FlowError> {
+    fn buffer(&self, mut delivery: Delivery) -> Result<Option<gst::Buffer>, gst::FlowError> {
+        // The normal rate is always taken where another was.
+        let changes = delivery.rate != 1.0 && lock(&self.stream).rate() == 1.0;
+        if changes && !downstream::takes_rates(self.obj().src_pad()) {
+            delivery.rate = 1.0;
+            self.fix_rate();
+        }
         let now = || self.obj().current_running_time();
         let Some(next) = lock(&self.stream).next(delivery, now) else {
             return Ok(None);
@@ -192,6 +202,19 @@ impl LiveTorrentSrc {
             })?;
         }
         Ok(Some(next.buffer))
+    }
+
+    /// From here on the distance is corrected by jumps only, as with `max-rate-change=0`.
+    fn fix_rate(&self) {
+        if std::mem::replace(&mut lock(&self.state).rate_fixed, true) {
+            return;
+        }
+        gst::warning!(
+            CAT,
+            imp = self,
+            "the rate stays at 1: a stream is not taken downstream, and elements there would fail"
+        );
+        self.apply_playback();
     }
 
     /// Tells downstream how fast to play. The sinks go on without a gap: the segment stays.
@@ -218,8 +241,12 @@ impl LiveTorrentSrc {
     }
 
     pub(super) fn apply_playback(&self) {
-        let playback = lock(&self.settings).playback();
-        if let Some(driver) = &lock(&self.state).driver {
+        let mut playback = lock(&self.settings).playback();
+        let state = lock(&self.state);
+        if state.rate_fixed {
+            playback.max_rate_change = 0.0;
+        }
+        if let Some(driver) = &state.driver {
             driver.set_playback(playback);
         }
     }
@@ -292,6 +319,10 @@ impl ObjectImpl for LiveTorrentSrc {
             name => {
                 if !lock(&self.settings).set(name, value) {
                     unreachable!("GObject hands in what properties() has, not {name}");
+                }
+                if name == "max-rate-change" {
+                    // Who asks for it again may have changed what is downstream.
+                    lock(&self.state).rate_fixed = false;
                 }
                 if matches!(name, "latency" | "max-rate-change" | "on-loss") {
                     self.apply_playback();

@@ -28,7 +28,8 @@
  * slower by at most `max-rate-change` (an instant-rate-change event; sound changes its pitch by as
  * much), what would take longer than a minute so by a jump to a key frame, with DISCONT and a
  * `livetorrent-skipped` message, or by waiting at one. A buffer that gets low is saved in the same way.
- * With `max-rate-change=0` bytes follow the source's clock at any moment and only jumps correct.
+ * With `max-rate-change=0` bytes follow the source's clock at any moment and only jumps correct. So it
+ * is where a stream that was demuxed is linked to nothing: elements of GStreamer fail there on the event.
  *
  * `start-offset` starts further behind the source, with a key frame at most a sixteenth off, as far as
  * others hold the stream; the action signal `jump-to-live` returns to `latency`. After a pause it
@@ -53,6 +54,7 @@
  * gst-play-1.0 livetorrent:///home/me/foo.tstream
  * ]| The same through the URI handler.
  */
+mod downstream;
 mod imp;
 mod location;
 mod run;

@@ -92,6 +92,11 @@ impl Stream {
         self.delivered
     }
 
+    /// How fast downstream was told to play.
+    pub(super) const fn rate(&self) -> f64 {
+        self.pace.rate
+    }
+
     /// PLAYING ended. The next buffer has to say when it is: GstBaseSrc would put one without a
     /// timestamp at 0, and demuxers would take all that follows for late.
     pub(super) const fn pause(&mut self) {

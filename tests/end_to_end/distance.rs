@@ -17,6 +17,7 @@ use std::{
 use gst::prelude::*;
 
 use crate::support::{
+    PATIENCE,
     live::{Ages, Live},
     pipeline::Pipeline,
     pulse::Pulse,
@@ -181,6 +182,63 @@ fn pulseaudio_plays_on_while_the_distance_is_corrected() {
     let folder = tempfile::tempdir().unwrap();
     let pulse = Pulse::start(folder.path());
     a_little_is_made_up_for_by_rate(folder.path(), &pulse.sink);
+}
+
+/// A broadcast has sound that not every viewer plays, and the event that changes the rate makes a
+/// decoder fail that nothing follows.
+#[test]
+fn a_viewer_of_the_pictures_only_plays_on_where_it_is_too_far_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let live = Live::start(folder.path(), "");
+    live.wait_for(Duration::from_secs(4));
+    let viewers = ["decodebin", "decodebin3"].map(|decoder| {
+        let viewer = Pipeline::new(&format!(
+            "livetorrentsrc name=src location={} latency=2000 ! {decoder} ! video/x-raw \
+             ! fakesink name=out sync=true",
+            live.location.display()
+        ));
+        viewer.play();
+        (decoder, viewer)
+    });
+    for (_, viewer) in &viewers {
+        wait_for_pictures(viewer, 50);
+        // More than is left alone, and less than a jump where the rate may change.
+        viewer.element("src").set_property("latency", 1200u32);
+    }
+    for (decoder, viewer) in &viewers {
+        wait_for_pictures(viewer, 250);
+        let distance = viewer.stat("src", "live-distance");
+        println!("{decoder}: {distance} ns behind");
+        assert!((1_100_000_000..1_500_000_000).contains(&distance));
+    }
+}
+
+/// Waits until so many pictures were shown. An error fails the test.
+fn wait_for_pictures(viewer: &Pipeline, pictures: u64) {
+    let deadline = Instant::now() + PATIENCE;
+    let shown = || {
+        let stats = viewer.element("out").property::<gst::Structure>("stats");
+        stats.get::<u64>("rendered").unwrap()
+    };
+    while shown() < pictures {
+        viewer.assert_no_error();
+        assert!(Instant::now() < deadline, "{} pictures", shown());
+        std::thread::sleep(millis(20));
+    }
+}
+
+#[test]
+fn a_player_jumps_and_shows_what_it_jumped_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let live = Live::start(folder.path(), "");
+    live.wait_for(Duration::from_secs(8));
+    let shown = Shown::new(&live, "latency=6000", "fakesink sync=true");
+    shown.ages.wait_for(millis(6000));
+    shown.set_latency(millis(1000));
+    shown.viewer.wait_for_message("livetorrent-skipped");
+    // Where the demuxer took the jump for a gap, sinks would wait and hold up what follows.
+    let age = shown.ages.wait_for(millis(1000));
+    println!("{} ms behind after the jump", age.as_millis());
 }
 
 #[test]
