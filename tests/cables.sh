@@ -51,14 +51,17 @@ done
 readonly bitrate=1000000
 readonly subnet=10.78.0
 readonly viewers=(near far1 far2)
-# Seconds for viewers to join, to settle after each cable, and to end by themselves.
-readonly lead=4 settling=4 farewell=15
+readonly latency=1000
+# Seconds for viewers to join and to settle after each cable.
+readonly lead=4 settling=4
 # Without the source for so long a viewer says that it is away.
 readonly away=4
 
 kind=cables
 # shellcheck source=tests/namespaces.bash
 source "$project/tests/namespaces.bash"
+# shellcheck source=tests/broadcast.bash
+source "$project/tests/broadcast.bash"
 
 in_net() { ip -netns "$(namespace net)" "$@"; }
 
@@ -72,43 +75,6 @@ build_network() {
     host near net bridge0 port2 "$subnet.2"
     host far1 net bridge1 port3 "$subnet.3"
     host far2 net bridge1 port4 "$subnet.4"
-}
-
-# A stream of noise, in which hardly two packets are alike.
-encode() {
-    local seconds=$((2 * lead + at_viewer + between + at_source + 3 * settling + 3 * allowed / 1000))
-    gst-launch-1.0 -q videotestsrc num-buffers=$((25 * seconds)) pattern=snow \
-        ! video/x-raw,width=240,height=136,framerate=25/1 \
-        ! x264enc tune=zerolatency speed-preset=ultrafast bitrate=$((bitrate * 9 / 10000)) \
-        key-int-max=25 ! video/x-h264,profile=baseline ! mpegtsmux ! filesink location="$dir/sent.ts"
-}
-
-start() {
-    local name
-    launch source filesrc location="$dir/sent.ts" ! livetorrentsink name=cables \
-        location="$dir/cables.tstream" public-address="$subnet.1" bitrate="$bitrate"
-    await "the source's start" 15 is_ready source
-    for name in "${viewers[@]}"; do
-        launch "$name" livetorrentsrc location="$dir/cables.tstream" \
-            ! filesink buffer-mode=unbuffered sync=false async=false location="$dir/$name.ts"
-    done
-    for name in "${viewers[@]}"; do
-        await "the start of $name" 30 shows "$name" 0
-    done
-    sleep "$lead"
-}
-
-size() { stat --format=%s "$dir/$1.ts" 2>/dev/null || say 0; }
-
-# shows VIEWER BYTES: more than a few packets after so many.
-shows() { (($(size "$1") > $2 + 1880)); }
-
-# said VIEWER MESSAGE: how often.
-said() { grep -c "livetorrent-$2" "$dir/$1.log" || true; }
-
-fail() {
-    say "  $*"
-    failed=true
 }
 
 # pull WHERE DEVICE SECONDS CUT...: the cable of the device, which cuts these viewers off.
@@ -146,70 +112,18 @@ pull() {
     done
 }
 
-# The file ends, the source ends the broadcast, and each viewer leaves once it has seen that.
-finish() {
-    local deadline i
-    wait "${children[0]}" || fail "the source ended badly"
-    deadline=$(($(milliseconds) + 1000 * farewell))
-    for ((i = 0; i < ${#viewers[@]}; i++)); do
-        while kill -0 "${children[i + 1]}" 2>/dev/null; do
-            if (($(milliseconds) > deadline)); then
-                fail "${viewers[i]} did not leave"
-                kill "${children[i + 1]}"
-                break
-            fi
-            sleep 0.1
-        done
-    done
-    wait
-    children=()
-}
-
-# Whether what a viewer shows was sent, in the order in which it was; tables may come again.
-compare() {
-    perl -e '
-        use strict;
-        local $/;
-        my ($sent, $got) = map { open my $file, "<:raw", $_ or die "$_: $!"; scalar <$file> } @ARGV;
-        my ($at, $shown, $tables) = (0, 0, 0);
-        die "it is no whole number of packets\n" if length($got) % 188;
-        for (my $i = 0; $i < length $got; $i += 188) {
-            my $packet = substr $got, $i, 188;
-            if (substr($sent, $at, 188) eq $packet) { $at += 188; $shown++; next }
-            my $next = $at;
-            do { $next = index $sent, $packet, $next + 1 } while ($next > 0 && $next % 188);
-            if ($next > 0) { $at = $next + 188; $shown++; next }
-            # The headers before a random access point: their counters may be any.
-            my $pid = unpack("n", substr $packet, 1, 2) & 0x1fff;
-            die "at byte $i stands what was not sent then\n" if ++$tables > 200 || $pid >= 0x40 && $pid != 0x1000;
-        }
-        printf "%.1f\n", 18800 * $shown / length $sent;
-    ' "$dir/sent.ts" "$dir/$1.ts"
-}
-
-report() {
-    local name part
-    for name in "${viewers[@]}"; do
-        if part=$(compare "$name" 2>&1); then
-            say "$name shows $part % of the broadcast, in order"
-        else
-            fail "$name: $part"
-        fi
-    done
-}
-
-failed=false
 build_network
 use_plugin
 # One process brings GStreamer's list of plugins up to date, not all of them at once.
 gst-inspect-1.0 livetorrentsrc >/dev/null || die "GStreamer does not find the plugin"
-encode
-start
+encode $((2 * lead + at_viewer + between + at_source + 3 * settling + 3 * allowed / 1000))
+start_broadcast "$subnet.1"
+sleep "$lead"
 pull "at a viewer" port3 "$at_viewer" far1
 pull "between the switches" between0 "$between" far1 far2
 pull "at the source" port1 "$at_source" near far1 far2
 finish
-report
+judge_bytes "${viewers[@]}"
 if $show; then
     tail -n 30 "$dir"/*.log
 fi
