@@ -18,7 +18,6 @@ use std::{
 
 use bytes::Bytes;
 use futures_lite::{AsyncReadExt as _, AsyncWriteExt as _, future};
-use percent_encoding::percent_decode_str;
 
 use super::{
     Serve,
@@ -26,12 +25,11 @@ use super::{
     clock::Clock,
     runtime::{TcpStream, timeout},
 };
-use crate::proto::tracker::TrackerServer;
+use crate::proto::{
+    http::{Refusal, Request},
+    tracker::TrackerServer,
+};
 
-/// Bytes of a request line and its headers.
-const MAX_HEAD: usize = 8 * 1024;
-/// Headers of a request; browsers send about twenty.
-const MAX_HEADERS: usize = 64;
 /// For the head, from its first byte.
 const HEAD_TIME: Duration = Duration::from_secs(5);
 /// For a whole connection.
@@ -70,79 +68,11 @@ struct Ends {
     local: SocketAddr,
 }
 
-/// What a client wants.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Request {
-    /// HEAD: the answer without its body.
-    head_only: bool,
-    /// Percent-decoded.
-    path: Vec<u8>,
-    /// As it stands.
-    query: String,
-}
-
-/// Why there is no answer but an error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Refusal {
-    Malformed,
-    NotFound,
-    Method,
-    HeadTooLarge,
-}
-
 /// An answer before it is bytes.
 #[derive(Debug)]
 struct Answer {
     content_type: &'static str,
     body: Bytes,
-}
-
-impl Refusal {
-    const fn status(self) -> &'static str {
-        match self {
-            Self::Malformed => "400 Bad Request",
-            Self::NotFound => "404 Not Found",
-            Self::Method => "405 Method Not Allowed",
-            Self::HeadTooLarge => "431 Request Header Fields Too Large",
-        }
-    }
-}
-
-/// Reads a request's head. `None`: it is not whole yet.
-fn parse(head: &[u8]) -> Result<Option<Request>, Refusal> {
-    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
-    let mut request = httparse::Request::new(&mut headers);
-    match request.parse(head) {
-        Ok(httparse::Status::Partial) if head.len() < MAX_HEAD => return Ok(None),
-        Ok(httparse::Status::Complete(length)) if length <= MAX_HEAD => {}
-        Ok(_) | Err(httparse::Error::TooManyHeaders) => return Err(Refusal::HeadTooLarge),
-        Err(_) => return Err(Refusal::Malformed),
-    }
-    let (Some(method), Some(target)) = (request.method, request.path) else {
-        return Err(Refusal::Malformed);
-    };
-    let head_only = match method {
-        "GET" => false,
-        "HEAD" => true,
-        _ => return Err(Refusal::Method),
-    };
-    let target = origin_form(target).ok_or(Refusal::Malformed)?;
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    Ok(Some(Request {
-        head_only,
-        path: percent_decode_str(path).collect(),
-        query: query.to_owned(),
-    }))
-}
-
-/// Path and query of a request target; the absolute form is for proxies (RFC 9112 §3.2.2), but a
-/// server has to take it.
-fn origin_form(target: &str) -> Option<&str> {
-    if target.starts_with('/') {
-        return Some(target);
-    }
-    let rest = target.strip_prefix("http://")?;
-    Some(rest.find('/').map_or("/", |slash| &rest[slash..]))
 }
 
 impl Site {
@@ -276,7 +206,7 @@ async fn read_head(
 ) -> io::Result<Result<Request, Refusal>> {
     let mut buffer = [0; 1024];
     loop {
-        match parse(&head) {
+        match Request::parse(&head) {
             Ok(None) => {}
             Ok(Some(request)) => return Ok(Ok(request)),
             Err(refusal) => return Ok(Err(refusal)),
@@ -324,7 +254,7 @@ mod tests {
 
     /// Head and body of the answer to a whole head.
     fn ask(head: &[u8]) -> (String, Bytes) {
-        let request = parse(head).map(|request| request.expect("the head is whole"));
+        let request = Request::parse(head).map(|request| request.expect("the head is whole"));
         let site = site();
         response(
             request
@@ -391,15 +321,6 @@ mod tests {
             let (head, _) = ask(bad);
             assert!(head.starts_with("HTTP/1.1 400 "), "{head}");
         }
-    }
-
-    #[test]
-    fn a_head_over_8_kib_or_of_too_many_headers_is_refused() {
-        let long = format!("GET /{} HTTP/1.1\r\n", "a".repeat(MAX_HEAD));
-        assert_eq!(parse(long.as_bytes()), Err(Refusal::HeadTooLarge));
-        let many = format!("GET / HTTP/1.1\r\n{}", "a: b\r\n".repeat(MAX_HEADERS + 1));
-        assert_eq!(parse(many.as_bytes()), Err(Refusal::HeadTooLarge));
-        assert_eq!(parse(&long.as_bytes()[..MAX_HEAD - 1]), Ok(None));
     }
 
     /// What a server answers to bytes that come in these parts, until it closes.

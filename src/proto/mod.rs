@@ -15,7 +15,7 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`swarm`] | the whole state machine behind `Input`, `Output` and `Event` |
-//! | [`wire`], [`tracker`], [`address`] | messages and their bytes |
+//! | [`wire`], [`tracker`], [`http`], [`address`] | messages and their bytes |
 //! | [`metainfo`], [`uri`], [`key`], [`restart`] | files and links (§1, §2) |
 //! | [`piece`], [`lap`] | the signed unit, its numbers and their window (§2, §3) |
 //! | [`picker`], [`choker`], [`carrier`] | policies: from whom, to whom, when |
@@ -32,6 +32,7 @@ mod address_book;
 pub mod carrier;
 pub mod choker;
 pub mod hops;
+pub mod http;
 pub mod key;
 pub mod lap;
 pub mod limiter;
