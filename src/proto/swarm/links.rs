@@ -423,7 +423,10 @@ impl Swarm {
                 let lonely = self.ready().count() <= LONELY;
                 self.book.turned_away(peer.address, lonely);
             }
-            self.call_ended(now.at, peer.address);
+            // While it was silent it may have been called again, and that call goes on.
+            if !self.dialing.contains(&peer.address) {
+                self.call_ended(now.at, peer.address);
+            }
         }
         let by_us = !matches!(farewell, Farewell::Closed(_));
         let (Farewell::Closed(reason) | Farewell::Rule(reason) | Farewell::Proof(reason)) =

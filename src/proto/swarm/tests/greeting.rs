@@ -333,6 +333,29 @@ fn an_address_that_leads_to_ourselves_is_dialled_once() {
 }
 
 #[test]
+fn the_second_call_of_one_that_fell_silent_is_waited_for_when_its_first_ends() {
+    let mut script = Script::viewer();
+    script.input(Input::Candidates {
+        origin: Origin::Configured,
+        addresses: vec![address(9)],
+    });
+    let conn = script.answer_dial(1);
+    let piece = script.seal(900, Flags::RANDOM_ACCESS);
+    let handshake = script.handshake();
+    script.say(conn, Message::Handshake(handshake));
+    script.say(conn, Script::hello(Script::tip_of(&piece)));
+    script.say(conn, Message::HaveNone);
+    script.say(conn, Message::Unchoke);
+    script.give(conn, &piece);
+    script.pass(Duration::from_secs(6));
+    assert_eq!(script.dialled, [address(9); 2], "its silence is noticed");
+    let reason = "gone".to_owned();
+    script.input(Input::Closed { conn, reason });
+    script.pass(Duration::from_secs(30));
+    assert_eq!(script.dialled, [address(9); 2]);
+}
+
+#[test]
 fn callers_do_not_keep_us_from_dialling_the_source() {
     let mut script = Script::viewer();
     for number in 1..=40 {
