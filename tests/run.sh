@@ -39,6 +39,7 @@ shellcheck --external-sources pipelines/*.sh pipelines/lib.bash tests/*.sh .ci/r
 
 step format
 cargo fmt --all --check
+cargo fmt --manifest-path fuzz/Cargo.toml --check
 
 step lints
 cargo clippy --locked --all-targets --quiet -- --deny warnings
@@ -62,6 +63,10 @@ done
 pipelines/demo.sh --seconds 8
 # Without root or namespaces it says so and leaves with 77.
 tests/cables.sh || (($? == 77))
+
+step fuzzing
+# Without a nightly toolchain it says so and leaves with 77.
+tests/fuzz.sh || (($? == 77))
 
 step tests
 if command -v cargo-nextest >/dev/null; then

@@ -1,0 +1,23 @@
+// Copyright (C) 2026 The livetorrent authors
+//
+// This Source Code Form is subject to the terms of the Mozilla Public License, v2.0.
+// If a copy of the MPL was not distributed with this file, You can obtain one at
+// <https://mozilla.org/MPL/2.0/>.
+//
+// SPDX-License-Identifier: MPL-2.0
+
+//! A `.tstream` file (PROTOCOL §1): what is read can be written, and is read again as the same stream.
+
+#![no_main]
+
+use gstlivetorrent::proto::metainfo::Metainfo;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let Ok(metainfo) = Metainfo::parse(bytes) else {
+        return;
+    };
+    let again = Metainfo::parse(&metainfo.to_bytes()).expect("what we write we read");
+    assert_eq!(again, metainfo);
+    assert_eq!(again.info.infohash(), metainfo.info.infohash());
+});
