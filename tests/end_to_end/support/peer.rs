@@ -28,9 +28,13 @@ pub(crate) mod id {
     pub(crate) const CHOKE: u8 = 0;
     pub(crate) const UNCHOKE: u8 = 1;
     pub(crate) const INTERESTED: u8 = 2;
+    pub(crate) const NOT_INTERESTED: u8 = 3;
+    pub(crate) const HAVE: u8 = 4;
     pub(crate) const BITFIELD: u8 = 5;
     pub(crate) const REQUEST: u8 = 6;
     pub(crate) const PIECE: u8 = 7;
+    pub(crate) const CANCEL: u8 = 8;
+    pub(crate) const HAVE_ALL: u8 = 14;
     pub(crate) const HAVE_NONE: u8 = 15;
     pub(crate) const REJECT: u8 = 16;
     pub(crate) const EXTENDED: u8 = 20;
@@ -49,14 +53,28 @@ pub(crate) struct Shown {
     pub(crate) held: Vec<Sequence>,
 }
 
+impl Shown {
+    /// The entries of `tstream_live` that say so.
+    pub(crate) fn live(&self) -> Vec<u8> {
+        let (floor, random_access) = (self.floor, self.random_access);
+        let mut live =
+            format!("5:floori{floor}e4:hopsi1e2:rai{random_access}e3:tip128:").into_bytes();
+        live.extend_from_slice(&self.tip);
+        live
+    }
+}
+
 /// One connection.
 #[derive(Debug)]
 pub(crate) struct Peer {
     socket: TcpStream,
+    /// What came of messages that are not yet whole.
+    unread: Vec<u8>,
     lap: Lap,
     /// What the far end showed last in `tstream_live`: the tip's proof and the floor.
     pub(crate) tip: Option<[u8; PROOF_LEN]>,
     pub(crate) floor: Option<Sequence>,
+    pub(crate) random_access: Option<Sequence>,
     choked: bool,
 }
 
@@ -68,15 +86,21 @@ impl Peer {
         peer_id: [u8; 20],
         lap: Lap,
     ) -> io::Result<Self> {
-        let mut socket = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+        let socket = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+        Self::over(socket, infohash, peer_id, lap)
+    }
+
+    /// The same over a socket that is there.
+    pub(crate) fn over(
+        mut socket: TcpStream,
+        infohash: Infohash,
+        peer_id: [u8; 20],
+        lap: Lap,
+    ) -> io::Result<Self> {
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(PATIENCE))?;
         socket.set_write_timeout(Some(PATIENCE))?;
-        let mut ours = Vec::with_capacity(68);
-        ours.extend_from_slice(b"\x13BitTorrent protocol");
-        ours.extend_from_slice(&[0, 0, 0, 0, 0, 0x10, 0, 0x04]);
-        ours.extend_from_slice(&infohash.0);
-        ours.extend_from_slice(&peer_id);
+        let ours = handshake(RESERVED, infohash, peer_id);
         socket.write_all(&ours)?;
         let mut theirs = [0; 68];
         socket.read_exact(&mut theirs)?;
@@ -85,33 +109,34 @@ impl Peer {
         }
         Ok(Self {
             socket,
+            unread: Vec::new(),
             lap,
             tip: None,
             floor: None,
+            random_access: None,
             choked: true,
         })
     }
 
     /// Sends the extended handshake and the bitfield: nothing held, or what is shown.
     pub(crate) fn greet(&mut self, shown: Option<&Shown>) -> io::Result<()> {
-        let mut live = Vec::new();
-        if let Some(shown) = shown {
-            live.extend_from_slice(
-                format!(
-                    "5:floori{}e4:hopsi1e2:rai{}e3:tip128:",
-                    shown.floor, shown.random_access
-                )
-                .as_bytes(),
-            );
-            live.extend_from_slice(&shown.tip);
-        }
+        self.introduce(&shown.map_or_else(Vec::new, Shown::live))?;
+        self.show(shown)
+    }
+
+    /// Sends the extended handshake with these entries of `live`.
+    pub(crate) fn introduce(&mut self, live: &[u8]) -> io::Result<()> {
         let mut payload = vec![0];
         payload.extend_from_slice(b"d4:lived");
-        payload.extend_from_slice(&live);
+        payload.extend_from_slice(live);
         payload.extend_from_slice(
             b"e1:md9:Tr_G2G_v2i2e12:tstream_livei3e6:ut_pexi1ee1:pi0e4:reqqi256e1:v4:teste",
         );
-        self.send(id::EXTENDED, &payload)?;
+        self.send(id::EXTENDED, &payload)
+    }
+
+    /// Sends the bitfield: nothing held, or what is shown.
+    pub(crate) fn show(&mut self, shown: Option<&Shown>) -> io::Result<()> {
         match shown {
             None => self.send(id::HAVE_NONE, &[]),
             Some(shown) => {
@@ -127,35 +152,44 @@ impl Peer {
 
     /// Sends one message.
     pub(crate) fn send(&mut self, id: u8, payload: &[u8]) -> io::Result<()> {
-        let mut message = u32::try_from(payload.len() + 1)
-            .unwrap()
-            .to_be_bytes()
-            .to_vec();
-        message.push(id);
-        message.extend_from_slice(payload);
-        self.socket.write_all(&message)
+        self.socket.write_all(&frame(id, payload))
+    }
+
+    /// The connection itself.
+    pub(crate) const fn socket(&self) -> &TcpStream {
+        &self.socket
     }
 
     /// The next message: its id and payload. Keep-alives are left out, tips taken notice of.
     pub(crate) fn receive(&mut self) -> io::Result<(u8, Vec<u8>)> {
         loop {
-            let mut length = [0; 4];
-            self.socket.read_exact(&mut length)?;
-            let length = u32::from_be_bytes(length) as usize;
-            if length == 0 {
+            let length = self.wait_for_bytes(4)?;
+            let length = u32::from_be_bytes(*length.first_chunk().unwrap()) as usize;
+            let message = self.wait_for_bytes(4 + length)?[4..].to_vec();
+            self.unread.drain(..4 + length);
+            let Some((&id, payload)) = message.split_first() else {
                 continue;
-            }
-            let mut message = vec![0; length];
-            self.socket.read_exact(&mut message)?;
-            let payload = message.split_off(1);
-            match message[0] {
+            };
+            match id {
                 id::CHOKE => self.choked = true,
                 id::UNCHOKE => self.choked = false,
-                id::EXTENDED => self.notice(&payload),
+                id::EXTENDED => self.notice(payload),
                 _ => {}
             }
-            return Ok((message[0], payload));
+            return Ok((id, payload.to_vec()));
         }
+    }
+
+    /// Reads until there are so many bytes. What came stays when that fails.
+    fn wait_for_bytes(&mut self, length: usize) -> io::Result<&[u8]> {
+        let mut buffer = [0; 16 * 1024];
+        while self.unread.len() < length {
+            match self.socket.read(&mut buffer)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                read => self.unread.extend_from_slice(&buffer[..read]),
+            }
+        }
+        Ok(&self.unread[..length])
     }
 
     fn notice(&mut self, payload: &[u8]) {
@@ -168,10 +202,13 @@ impl Peer {
         if let Some(rest) = after(b"3:tip128:") {
             self.tip = rest.first_chunk().copied();
         }
-        if let Some(rest) = after(b"5:floori") {
-            let digits = rest.iter().position(|byte| *byte == b'e').unwrap();
-            self.floor = std::str::from_utf8(&rest[..digits]).unwrap().parse().ok();
-        }
+        let number = |key: &[u8]| {
+            let rest = after(key)?;
+            let digits = rest.iter().position(|byte| *byte == b'e')?;
+            std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()
+        };
+        self.floor = number(b"5:floori").or(self.floor);
+        self.random_access = number(b"2:rai").or(self.random_access);
     }
 
     /// Receives until the far end has shown its tip; the tip's sequence.
@@ -253,8 +290,29 @@ impl Peer {
     }
 }
 
+/// The reserved bytes that PROTOCOL §4 asks for.
+pub(crate) const RESERVED: [u8; 8] = [0, 0, 0, 0, 0, 0x10, 0, 0x04];
+
+/// A BEP 3 handshake.
+pub(crate) fn handshake(reserved: [u8; 8], infohash: Infohash, peer_id: [u8; 20]) -> Vec<u8> {
+    let mut bytes = b"\x13BitTorrent protocol".to_vec();
+    bytes.extend_from_slice(&reserved);
+    bytes.extend_from_slice(&infohash.0);
+    bytes.extend_from_slice(&peer_id);
+    bytes
+}
+
+/// One message with its length.
+pub(crate) fn frame(id: u8, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len() + 1).unwrap();
+    let mut message = length.to_be_bytes().to_vec();
+    message.push(id);
+    message.extend_from_slice(payload);
+    message
+}
+
 /// The three fields of REQUEST, CANCEL and REJECT.
-fn block(index: u32, begin: u32, length: u32) -> [u8; 12] {
+pub(crate) fn block(index: u32, begin: u32, length: u32) -> [u8; 12] {
     let mut fields = [0; 12];
     fields[..4].copy_from_slice(&index.to_be_bytes());
     fields[4..8].copy_from_slice(&begin.to_be_bytes());

@@ -9,6 +9,8 @@
 //! Transport streams as the tests see them: a second, plain reading of ISO/IEC 13818-1 that shares
 //! no code with the crate's own, so that one can judge the other.
 
+use std::collections::HashMap;
+
 /// Bytes of a packet.
 pub(crate) const PACKET: usize = 188;
 
@@ -162,6 +164,33 @@ impl<'a> Transport<'a> {
             self.bytes.len(),
             self.random_access_points(),
         );
+    }
+
+    /// The share of this stream, from where `output` begins to the end, that is in `output`. Every
+    /// packet of it must be one of this stream's, in the stream's order and at most once, but for the
+    /// PAT and PMT that come first and after a hole.
+    pub(crate) fn continuity(&self, output: &[u8]) -> f64 {
+        assert!(output.len().is_multiple_of(PACKET), "a broken packet");
+        let mut places = HashMap::<_, Vec<_>>::new();
+        for (at, packet) in self.packets() {
+            places.entry(packet).or_default().push(at / PACKET);
+        }
+        let (mut first, mut next, mut delivered) = (None, 0, 0);
+        for (number, packet) in output.chunks_exact(PACKET).enumerate() {
+            let later = |places: &Vec<_>| places.iter().find(|place| **place >= next).copied();
+            let is_table = [0, self.pmt].contains(&pid(packet));
+            match places.get(packet).and_then(later) {
+                // A preamble's table may be one that comes again much later.
+                Some(place) if !is_table || place == next => {
+                    first.get_or_insert(place);
+                    delivered += 1;
+                    next = place + 1;
+                }
+                _ => assert!(is_table, "packet {number} is none of those due"),
+            }
+        }
+        let due = self.bytes.len() / PACKET - first.expect("a packet of the stream");
+        delivered as f64 / due as f64
     }
 
     /// Length of the PAT and PMT that `output` begins with. They are the stream's own, but for the
