@@ -11,6 +11,9 @@
 //! `pieces` looks at one lie about one piece at a time. Everything else is a short attack on a
 //! [`siege::Siege`], which holds a broadcast, a viewer and a newcomer through it and judges all three.
 
+mod floods;
 mod pieces;
+mod rules;
 mod siege;
+mod slow;
 mod tips;

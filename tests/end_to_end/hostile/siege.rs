@@ -11,9 +11,10 @@
 
 use std::{
     fs,
-    io::{self, Write},
+    io::{self, Read, Write},
     net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream},
     ops::Deref,
+    path::Path,
     process::ChildStdin,
     sync::{
         Arc, Mutex,
@@ -23,7 +24,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use gstlivetorrent::proto::metainfo::Info;
+use gstlivetorrent::proto::{
+    metainfo::Info,
+    piece::{Flags, Header, PROOF_LEN},
+};
 use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 
@@ -90,8 +94,6 @@ pub(crate) struct Siege {
 /// What an attack came to.
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    pub(crate) source: Launch,
-    pub(crate) viewer: Launch,
     /// What attackers managed to do, in whatever unit they count.
     pub(crate) hits: usize,
 }
@@ -99,13 +101,12 @@ pub(crate) struct Outcome {
 impl Siege {
     /// Begins a broadcast and waits until a viewer watches it.
     pub(crate) fn lay() -> Self {
-        Self::with_viewer("")
+        Self::of(tempfile::tempdir().unwrap(), "")
     }
 
-    /// The same; the viewer has these properties besides.
-    pub(crate) fn with_viewer(properties: &str) -> Self {
+    /// The same of the stream in this folder; the viewers have these properties besides.
+    pub(crate) fn of(folder: TempDir, properties: &str) -> Self {
         let input = Arc::new(fs::read(fixture::file(TELEVISION)).unwrap());
-        let folder = tempfile::tempdir().unwrap();
         let mut source = Launch::new(&fed_sink(
             folder.path(),
             "port=0 sync=false drain-timeout=60000000000",
@@ -147,7 +148,7 @@ impl Siege {
     }
 
     /// The folder of the stream's files.
-    pub(crate) fn folder(&self) -> &std::path::Path {
+    pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
@@ -215,11 +216,7 @@ impl Siege {
         for process in [&self.source, &self.viewer] {
             assert_eq!(process.errors(), [""; 0]);
         }
-        Outcome {
-            source: self.source,
-            viewer: self.viewer,
-            hits,
-        }
+        Outcome { hits }
     }
 }
 
@@ -368,6 +365,47 @@ impl Peer {
     }
 }
 
+impl Peer {
+    /// Sends these bytes over and over as fast as they are taken, and throws away what comes.
+    pub(crate) fn blast(&mut self, field: &Field, bytes: &[u8]) -> io::Result<()> {
+        blast(self.socket(), field, bytes)
+    }
+}
+
+/// The same over a plain connection.
+pub(crate) fn blast(socket: &TcpStream, field: &Field, bytes: &[u8]) -> io::Result<()> {
+    thread::scope(|scope| {
+        let mut heard = socket.try_clone()?;
+        scope.spawn(move || {
+            let mut buffer = [0; 64 * 1024];
+            while field.goes_on() {
+                match heard.read(&mut buffer) {
+                    Ok(1..) => {}
+                    Err(error) if is_breath(&error) => {}
+                    Ok(0) | Err(_) => return,
+                }
+            }
+        });
+        let mut outcome = Ok(());
+        let mut left = bytes;
+        while field.goes_on() && outcome.is_ok() {
+            match (&*socket).write(left) {
+                Ok(taken) => {
+                    field.hit();
+                    left = &left[taken..];
+                    if left.is_empty() {
+                        left = bytes;
+                    }
+                }
+                Err(error) if is_breath(&error) => {}
+                Err(error) => outcome = Err(error),
+            }
+        }
+        let _ = socket.shutdown(Shutdown::Both);
+        outcome
+    })
+}
+
 /// Whether a read or write merely took longer than [`BREATH`].
 pub(crate) fn is_breath(error: &io::Error) -> bool {
     matches!(
@@ -512,7 +550,30 @@ fn processor_time(process: u32) -> Option<Duration> {
     Some(Duration::from_millis(ticks * 10))
 }
 
-/// Says that nothing more comes.
-pub(crate) fn finish(socket: &TcpStream) {
-    let _ = socket.shutdown(Shutdown::Write);
+/// Broadcasts a little in this folder; the proof of the END.
+pub(crate) fn end_of_a_broadcast(folder: &Path) -> [u8; PROOF_LEN] {
+    let mut source = Launch::new(&fed_sink(
+        folder,
+        "port=0 sync=false drain-timeout=60000000000",
+    ));
+    let port = source.port();
+    let input = fs::read(fixture::file(TELEVISION)).unwrap();
+    source.feed().write_all(&input[..100 * PACKET]).unwrap();
+    let info = Arc::new(metainfo(&folder.join("foo.tstream")).info);
+    let target = Target {
+        port,
+        is_source: true,
+        info,
+    };
+    loop {
+        let mut peer = target.peer().unwrap();
+        peer.greet(None).unwrap();
+        peer.wait_for_tip().unwrap();
+        let tip = peer.tip.unwrap();
+        let flags = Header::parse(tip.first_chunk().unwrap()).flags;
+        if flags.contains(Flags::END) {
+            source.kill();
+            return tip;
+        }
+    }
 }

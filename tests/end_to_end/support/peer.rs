@@ -71,6 +71,7 @@ pub(crate) struct Peer {
     /// What came of messages that are not yet whole.
     unread: Vec<u8>,
     lap: Lap,
+    their_id: [u8; 20],
     /// What the far end showed last in `tstream_live`: the tip's proof and the floor.
     pub(crate) tip: Option<[u8; PROOF_LEN]>,
     pub(crate) floor: Option<Sequence>,
@@ -111,6 +112,7 @@ impl Peer {
             socket,
             unread: Vec::new(),
             lap,
+            their_id: *theirs.last_chunk().unwrap(),
             tip: None,
             floor: None,
             random_access: None,
@@ -153,6 +155,11 @@ impl Peer {
     /// Sends one message.
     pub(crate) fn send(&mut self, id: u8, payload: &[u8]) -> io::Result<()> {
         self.socket.write_all(&frame(id, payload))
+    }
+
+    /// The far end's peer id.
+    pub(crate) const fn their_id(&self) -> [u8; 20] {
+        self.their_id
     }
 
     /// The connection itself.
