@@ -10,9 +10,10 @@
 //! the oldest gives way. Whoever connects and stays silent holds a place only until others come.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     net::{IpAddr, Ipv6Addr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use async_channel::{Receiver, Sender};
@@ -117,6 +118,68 @@ impl Drop for Ticket {
 
 fn lock(entries: &Mutex<Entries>) -> MutexGuard<'_, Entries> {
     entries.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How often each address called of late. Who is hung up on may come back at once, so without this
+/// a limit on what a connection may do would be none.
+#[derive(Debug, Clone)]
+pub(super) struct Callers {
+    limits: CallLimits,
+    calls: Arc<Mutex<Calls>>,
+}
+
+/// How often an address may call.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct CallLimits {
+    /// Calls of one address in [`Self::span`].
+    pub(super) per_address: u32,
+    /// The same for loopback.
+    pub(super) loopback: u32,
+    /// Addresses that are told apart; all others count as one.
+    pub(super) addresses: usize,
+    pub(super) span: Duration,
+}
+
+#[derive(Debug)]
+struct Calls {
+    since: Instant,
+    of: HashMap<IpAddr, u32>,
+}
+
+impl Callers {
+    /// Nobody has called.
+    pub(super) fn new(limits: CallLimits) -> Self {
+        let calls = Calls {
+            since: Instant::now(),
+            of: HashMap::new(),
+        };
+        Self {
+            limits,
+            calls: Arc::new(Mutex::new(calls)),
+        }
+    }
+
+    /// Counts a call; whether it may be taken.
+    pub(super) fn may_call(&self, address: IpAddr) -> bool {
+        /// Stands for the addresses that are not told apart.
+        const OTHERS: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+        let most = if address.is_loopback() {
+            self.limits.loopback
+        } else {
+            self.limits.per_address
+        };
+        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        if calls.since.elapsed() >= self.limits.span {
+            calls.since = Instant::now();
+            calls.of.clear();
+        }
+        let address = network(address);
+        let known = calls.of.contains_key(&address) || calls.of.len() < self.limits.addresses;
+        let count = calls.of.entry(if known { address } else { OTHERS });
+        let count = count.or_default();
+        *count = count.saturating_add(1);
+        *count <= most
+    }
 }
 
 /// What counts as one address.

@@ -24,16 +24,27 @@ use async_channel::{Receiver, Sender};
 use futures_lite::{AsyncReadExt as _, AsyncWriteExt as _, future};
 
 use super::{
+    clock::Clock,
     inbox::Inbound,
-    runtime::{Outflow, TcpStream, timeout},
+    runtime::{Outflow, TcpStream, sleep, timeout},
 };
 use crate::proto::{
+    limiter::Limiter,
     swarm::ConnId,
-    wire::{Decoder, Frame},
+    wire::{Decoder, Frame, Message, WireError},
 };
 
 /// Bytes of one read, and so of one batch: two pieces of usual size.
 const READ_BUFFER: usize = 32 * 1024;
+/// Messages of one batch: the driver's task does nothing else while it takes them.
+const BATCH_MESSAGES: usize = 256;
+/// What the messages of a peer may cost in a second, in units of [`cost`]; what it sends beyond that
+/// waits in the network. A stream of 100 Mbit/s in pieces of this size or more, with five messages
+/// for each, is well within it.
+const COST_PER_SECOND: f64 = 4096.0;
+const COSTED_PIECE: f64 = 16.0 * 1024.0;
+/// What a peer that was quiet may send at once.
+const COST_SAVED: Duration = Duration::from_secs(1);
 /// Frames of one write. Each is two slices at most; systems take 1024.
 const WRITE_FRAMES: usize = 64;
 /// Bytes of one write, which the kernel takes whole when it takes any.
@@ -101,7 +112,53 @@ pub(super) struct Connection {
     pub(super) first: Vec<u8>,
     pub(super) decoder: Decoder,
     pub(super) inbox: Sender<Inbound>,
+    pub(super) pace: Pace,
     pub(super) patience: Patience,
+}
+
+/// How fast a peer's messages are read: whoever sends more than any stream needs may keep neither
+/// the processor busy nor others from their turn.
+#[derive(Debug)]
+pub(super) struct Pace {
+    limiter: Limiter,
+    clock: Clock,
+}
+
+impl Pace {
+    /// For a stream of pieces of so many bytes at most. Of small ones there are more.
+    pub(super) fn new(piece_length: u32, clock: Clock) -> Self {
+        let rate = COST_PER_SECOND * (COSTED_PIECE / f64::from(piece_length)).max(1.0);
+        Self {
+            limiter: Limiter::new(rate, COST_SAVED),
+            clock,
+        }
+    }
+
+    /// Counts what was read.
+    fn took(&mut self, messages: &[Message]) {
+        let cost = messages.iter().map(cost).sum();
+        self.limiter.sent(self.clock.now().at, cost);
+    }
+
+    /// Waits until more may be read.
+    async fn wait(&self) {
+        let now = self.clock.now().at;
+        let left = self.limiter.opens(now).since(now);
+        if !left.is_zero() {
+            sleep(left).await;
+        }
+    }
+}
+
+/// What it costs to take a message in, where a HAVE is one: bencode is read, and what a peer says of
+/// itself changes whom we ask.
+fn cost(message: &Message) -> usize {
+    const EXTENDED: usize = 8;
+    const BYTES: usize = 64;
+    match message {
+        Message::Extended { payload, .. } => EXTENDED + payload.len() / BYTES,
+        _ => 1,
+    }
 }
 
 impl Connection {
@@ -133,8 +190,16 @@ impl Connection {
             first,
             mut decoder,
             inbox,
+            pace,
             patience,
         } = self;
+        let reader = Reader {
+            conn,
+            inbox: inbox.clone(),
+            pace,
+            patience: patience.message,
+            partial_since: None,
+        };
         let reason = future::or(
             async {
                 // Nothing is ever sent: it ends when the driver lets go.
@@ -142,7 +207,7 @@ impl Connection {
                 None
             },
             future::or(
-                async { Some(read(conn, &stream, first, &mut decoder, &inbox, patience).await) },
+                async { Some(reader.run(&stream, first, &mut decoder).await) },
                 async { Some(writer.run(conn, &stream, &inbox, patience.progress).await) },
             ),
         )
@@ -170,71 +235,90 @@ fn tune(stream: &TcpStream) {
     let _ = socket.set_send_buffer_size(SEND_BUFFER);
 }
 
-/// Reads until the connection ends; why it did. Each batch waits for the driver.
-async fn read(
+/// What turns bytes into messages and gives them to the driver.
+struct Reader {
     conn: ConnId,
-    mut stream: &TcpStream,
-    first: Vec<u8>,
-    decoder: &mut Decoder,
-    inbox: &Sender<Inbound>,
-    patience: Patience,
-) -> String {
-    let mut partial_since = None;
-    let mut buffer = vec![0; READ_BUFFER];
-    let mut filled = first.len().min(READ_BUFFER);
-    buffer[..filled].copy_from_slice(&first[..filled]);
-    drop(first);
-    loop {
-        let (messages, error) = decode(decoder, &buffer[..filled]);
-        if !decoder.is_partial() {
-            partial_since = None;
-        } else if partial_since.is_none() || !messages.is_empty() {
-            partial_since = Some(Instant::now());
-        }
-        if !messages.is_empty() || error.is_some() {
-            let ends = error.is_some();
-            if !hand_over(conn, messages, error, inbox).await || ends {
+    inbox: Sender<Inbound>,
+    pace: Pace,
+    /// From a message's first byte to its last.
+    patience: Duration,
+    partial_since: Option<Instant>,
+}
+
+impl Reader {
+    /// Reads until the connection ends; why it did. Each batch waits for the driver.
+    async fn run(
+        mut self,
+        mut stream: &TcpStream,
+        first: Vec<u8>,
+        decoder: &mut Decoder,
+    ) -> String {
+        let mut buffer = vec![0; READ_BUFFER];
+        let mut filled = first.len().min(READ_BUFFER);
+        buffer[..filled].copy_from_slice(&first[..filled]);
+        drop(first);
+        loop {
+            if !self.take(decoder, &buffer[..filled]).await {
                 // The driver hangs up now.
                 return future::pending().await;
             }
+            let reading = stream.read(&mut buffer);
+            let outcome = match self.partial_since {
+                None => Some(reading.await),
+                Some(since) => {
+                    timeout(self.patience.saturating_sub(since.elapsed()), reading).await
+                }
+            };
+            filled = match outcome {
+                Some(Ok(0)) => return "the peer closed the connection".into(),
+                Some(Ok(bytes)) => bytes,
+                Some(Err(error)) => return error.to_string(),
+                None => return "a message took too long".into(),
+            };
         }
-        let reading = stream.read(&mut buffer);
-        let outcome = match partial_since {
-            None => Some(reading.await),
-            Some(since) => timeout(patience.message.saturating_sub(since.elapsed()), reading).await,
-        };
-        filled = match outcome {
-            Some(Ok(0)) => return "the peer closed the connection".into(),
-            Some(Ok(bytes)) => bytes,
-            Some(Err(error)) => return error.to_string(),
-            None => return "a message took too long".into(),
-        };
+    }
+
+    /// Gives the messages that `bytes` end to the driver, in batches and no faster than is good for
+    /// it; `false` when nothing more is to be read.
+    async fn take(&mut self, decoder: &mut Decoder, mut bytes: &[u8]) -> bool {
+        while !bytes.is_empty() {
+            let (messages, error) = decode(decoder, &mut bytes);
+            if !decoder.is_partial() {
+                self.partial_since = None;
+            } else if self.partial_since.is_none() || !messages.is_empty() {
+                self.partial_since = Some(Instant::now());
+            }
+            self.pace.took(&messages);
+            if !messages.is_empty() || error.is_some() {
+                let ends = error.is_some();
+                if !hand_over(self.conn, messages, error, &self.inbox).await || ends {
+                    return false;
+                }
+            }
+            self.pace.wait().await;
+        }
+        true
     }
 }
 
-/// The messages that `bytes` end, and what is wrong with what comes after them.
-fn decode(
-    decoder: &mut Decoder,
-    mut bytes: &[u8],
-) -> (
-    Vec<crate::proto::wire::Message>,
-    Option<crate::proto::wire::WireError>,
-) {
+/// The next messages that `bytes` end, and what is wrong with what comes after them.
+fn decode(decoder: &mut Decoder, bytes: &mut &[u8]) -> (Vec<Message>, Option<WireError>) {
     let mut messages = Vec::new();
-    loop {
-        match decoder.decode(&mut bytes) {
+    while messages.len() < BATCH_MESSAGES {
+        match decoder.decode(bytes) {
             Ok(Some(message)) => messages.push(message),
-            Ok(None) => return (messages, None),
+            Ok(None) => break,
             Err(error) => return (messages, Some(error)),
         }
     }
+    (messages, None)
 }
 
 /// Gives a batch to the driver and waits until it was handled; `false` when the driver is gone.
 async fn hand_over(
     conn: ConnId,
-    messages: Vec<crate::proto::wire::Message>,
-    error: Option<crate::proto::wire::WireError>,
+    messages: Vec<Message>,
+    error: Option<WireError>,
     inbox: &Sender<Inbound>,
 ) -> bool {
     let (handled, is_handled) = async_channel::bounded(1);
@@ -418,6 +502,7 @@ mod tests {
                     first: Vec::new(),
                     decoder: Decoder::new(Lap::new(256).unwrap()),
                     inbox,
+                    pace: Pace::new(16 * 1024, Clock::new()),
                     patience,
                 };
                 let (handle, task) = connection.into_task();

@@ -15,7 +15,7 @@ use async_channel::Sender;
 use futures_lite::{AsyncReadExt as _, future};
 
 use super::{
-    admission::{Admission, Limits},
+    admission::{Admission, CallLimits, Callers, Limits},
     http,
     inbox::Inbound,
     listener::Listener,
@@ -27,6 +27,14 @@ const UNDETERMINED: Limits = Limits {
     total: 128,
     per_address: 16,
     loopback: 64,
+};
+/// Calls of one address, peers and HTTP together: hundreds of viewers behind one address who ask the
+/// tracker every ten seconds are within it.
+const CALLS: CallLimits = CallLimits {
+    per_address: 200,
+    loopback: 1600,
+    addresses: 4096,
+    span: Duration::from_secs(10),
 };
 /// For a peer's whole handshake, or a browser's first byte.
 const GREETING_TIME: Duration = Duration::from_secs(10);
@@ -44,6 +52,7 @@ pub(super) struct Door {
     inbox: Sender<Inbound>,
     http: Option<Arc<http::Server>>,
     undetermined: Admission,
+    callers: Callers,
 }
 
 impl Door {
@@ -58,6 +67,7 @@ impl Door {
             inbox,
             http,
             undetermined: Admission::new(UNDETERMINED),
+            callers: Callers::new(CALLS),
         }
     }
 
@@ -78,7 +88,10 @@ impl Door {
             match socket.accept().await {
                 Ok((stream, address)) => {
                     back_off = shortest;
-                    self.admit(stream, address);
+                    // Closed at once, which costs next to nothing.
+                    if self.callers.may_call(address.ip()) {
+                        self.admit(stream, address);
+                    }
                 }
                 // It went away again before we came.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}

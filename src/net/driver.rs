@@ -25,7 +25,7 @@ use futures_lite::future;
 use super::{
     Notice,
     clock::Clock,
-    connection::{Connection, Handle, Patience},
+    connection::{Connection, Handle, Pace, Patience},
     inbox::Inbound,
     lookup::{HostPort, keep_resolving},
     notices::Notifier,
@@ -169,6 +169,7 @@ pub(super) struct Driver {
     pub(super) swarm: Swarm,
     pub(super) clock: Clock,
     pub(super) lap: Lap,
+    pub(super) piece_length: u32,
     pub(super) viewer: bool,
     pub(super) spawner: Spawner,
     pub(super) inbox: Sender<Inbound>,
@@ -418,6 +419,7 @@ impl Driver {
             first,
             decoder: Decoder::new(self.lap),
             inbox: self.inbox.clone(),
+            pace: Pace::new(self.piece_length, self.clock),
             patience: Patience::default(),
         };
         let (handle, task) = connection.into_task();

@@ -336,6 +336,7 @@ impl Setup {
         };
         let mut driver = driver::Driver {
             lap: config.metainfo.info.lap(),
+            piece_length: config.metainfo.info.piece_length(),
             swarm: Swarm::new(config, clock.now()),
             clock,
             viewer,

@@ -185,3 +185,16 @@ fn a_flood_of_noise_of_every_kind() {
         });
     });
 }
+
+#[test]
+fn a_crowd_that_takes_every_place() {
+    const CROWD: usize = 30;
+    Siege::lay().withstands(|field| {
+        field.charge(CROWD, |target, _| {
+            // Each says hello as it should, and then stays and is of no use.
+            let mut peers = [target.insider()?, target.insider()?];
+            field.hit();
+            peers[0].converse(field, |_, _, _| Ok(()))
+        });
+    });
+}

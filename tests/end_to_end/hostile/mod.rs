@@ -11,7 +11,9 @@
 //! `pieces` looks at one lie about one piece at a time. Everything else is a short attack on a
 //! [`siege::Siege`], which holds a broadcast, a viewer and a newcomer through it and judges all three.
 
+mod addresses;
 mod floods;
+mod http;
 mod pieces;
 mod rules;
 mod siege;

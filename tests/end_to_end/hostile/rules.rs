@@ -105,7 +105,7 @@ fn offence(target: &Target, number: usize, tip: u64) -> Vec<u8> {
         25 => frame(17, &index.to_be_bytes()),
         26 => extended(b"\xffde"),
         27 => extended(b"\x01d5:added0:e"),
-        _ => extended(b"\x03d5:flooriee3:tip0:e"),
+        _ => extended(b"\x03d5:floor1:x4:hopsi-7ee"),
     }
 }
 
@@ -121,7 +121,8 @@ fn every_breach_of_the_rules_costs_only_whom_it_comes_from() {
                 peer.socket().write_all(&offence(target, number, tip))?;
                 field.hit();
                 let patience = std::time::Duration::from_millis(100);
-                if peer.is_hung_up_within(patience) {
+                // A viewer's process ends with its stream: then that is why.
+                if peer.is_hung_up_within(patience) && target.insider().is_ok() {
                     ended.lock().unwrap()[usize::from(target.is_source)][number] = true;
                 }
             }

@@ -88,7 +88,6 @@ pub(crate) struct Siege {
     output: Capture,
     feeder: Feeder,
     folder: TempDir,
-    properties: String,
 }
 
 /// What an attack came to.
@@ -101,11 +100,12 @@ pub(crate) struct Outcome {
 impl Siege {
     /// Begins a broadcast and waits until a viewer watches it.
     pub(crate) fn lay() -> Self {
-        Self::of(tempfile::tempdir().unwrap(), "")
+        Self::of(tempfile::tempdir().unwrap(), |_, _| String::new())
     }
 
-    /// The same of the stream in this folder; the viewers have these properties besides.
-    pub(crate) fn of(folder: TempDir, properties: &str) -> Self {
+    /// The same of the stream in this folder. `properties` of the viewer, besides its location or in
+    /// its place, are made when the source is there, of that folder and the source's port.
+    pub(crate) fn of(folder: TempDir, properties: impl FnOnce(&Path, u16) -> String) -> Self {
         let input = Arc::new(fs::read(fixture::file(TELEVISION)).unwrap());
         let mut source = Launch::new(&fed_sink(
             folder.path(),
@@ -114,6 +114,7 @@ impl Siege {
         let port = source.port();
         let feeder = Feeder::start(source.feed(), Arc::clone(&input));
         let location = folder.path().join("foo.tstream");
+        let properties = properties(folder.path(), port);
         let (output, sink) = Capture::remote();
         let words = format!(
             "livetorrentsrc location={} latency={LATENCY} {properties} !",
@@ -143,7 +144,6 @@ impl Siege {
             output,
             feeder,
             folder,
-            properties: properties.to_owned(),
         }
     }
 
@@ -161,7 +161,7 @@ impl Siege {
     /// judges.
     pub(crate) fn withstands(self, attack: impl FnOnce(&Field) + Send) -> Outcome {
         let location = self.folder.path().join("foo.tstream");
-        let newcomer = format!("location={} {}", location.display(), self.properties);
+        let newcomer = format!("location={}", location.display());
         self.withstands_with(&newcomer, attack)
     }
 
@@ -558,20 +558,23 @@ pub(crate) fn end_of_a_broadcast(folder: &Path) -> [u8; PROOF_LEN] {
     ));
     let port = source.port();
     let input = fs::read(fixture::file(TELEVISION)).unwrap();
-    source.feed().write_all(&input[..100 * PACKET]).unwrap();
+    let mut feed = source.feed();
+    feed.write_all(&input[..100 * PACKET]).unwrap();
     let info = Arc::new(metainfo(&folder.join("foo.tstream")).info);
-    let target = Target {
-        port,
-        is_source: true,
-        info,
-    };
+    // One that is served and has not got the END keeps the source there.
+    let mut peer =
+        Peer::connect(port, info.infohash(), *b"-TE0001-sees the end", info.lap()).unwrap();
+    peer.greet(None).unwrap();
+    peer.send(id::INTERESTED, &[]).unwrap();
+    peer.wait_for_unchoke().unwrap();
+    drop(feed);
     loop {
-        let mut peer = target.peer().unwrap();
-        peer.greet(None).unwrap();
-        peer.wait_for_tip().unwrap();
-        let tip = peer.tip.unwrap();
-        let flags = Header::parse(tip.first_chunk().unwrap()).flags;
-        if flags.contains(Flags::END) {
+        peer.receive().unwrap();
+        if let Some(tip) = peer.tip
+            && Header::parse(tip.first_chunk().unwrap())
+                .flags
+                .contains(Flags::END)
+        {
             source.kill();
             return tip;
         }

@@ -162,7 +162,7 @@ fn a_joiner_with_nine_liars_and_one_honest_neighbour_finds_the_stream() {
     // An END of the same key, from a broadcast before this one.
     let folder = tempfile::tempdir().unwrap();
     let end = super::siege::end_of_a_broadcast(folder.path());
-    let siege = Siege::of(folder, "");
+    let siege = Siege::of(folder, |_, _| String::new());
     let field = siege.field();
     let mut witness = field.source.peer().unwrap();
     let old = field.source.pretence(&mut witness).unwrap();

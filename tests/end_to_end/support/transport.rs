@@ -182,6 +182,9 @@ impl<'a> Transport<'a> {
             match places.get(packet).and_then(later) {
                 // A preamble's table may be one that comes again much later.
                 Some(place) if !is_table || place == next => {
+                    if first.is_some() && place > next {
+                        println!("a hole of {} packets at {next}", place - next);
+                    }
                     first.get_or_insert(place);
                     delivered += 1;
                     next = place + 1;
@@ -189,6 +192,7 @@ impl<'a> Transport<'a> {
                 _ => assert!(is_table, "packet {number} is none of those due"),
             }
         }
+        println!("the last is {next} of {}", self.bytes.len() / PACKET);
         let due = self.bytes.len() / PACKET - first.expect("a packet of the stream");
         delivered as f64 / due as f64
     }
