@@ -18,6 +18,8 @@ use std::{
 
 use async_channel::{Receiver, Sender};
 
+use crate::proto::address::network;
+
 /// Places of one kind.
 #[derive(Debug, Clone)]
 pub(super) struct Admission {
@@ -182,17 +184,6 @@ impl Callers {
     }
 }
 
-/// What counts as one address.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) if !address.is_loopback() => {
-            const HOST_BITS: u32 = 64;
-            Ipv6Addr::from_bits(address.to_bits() >> HOST_BITS << HOST_BITS).into()
-        }
-        address => address,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -264,5 +255,32 @@ mod tests {
             within.iter().map(is_revoked).collect::<Vec<_>>(),
             [true, false, false, false]
         );
+    }
+
+    const CALLS: CallLimits = CallLimits {
+        per_address: 2,
+        loopback: 3,
+        addresses: 2,
+        span: Duration::from_secs(3600),
+    };
+
+    #[test]
+    fn who_calls_too_often_is_not_let_in_and_others_are() {
+        let callers = Callers::new(CALLS);
+        let may = |address: IpAddr, calls: usize| -> usize {
+            let taken = (0..calls).filter(|_| callers.may_call(address));
+            taken.count()
+        };
+        assert_eq!(may(at(1), 5), 2);
+        assert_eq!(may(IpAddr::from([127, 0, 0, 1]), 5), 3);
+        // Two are told apart; all the rest share what one may.
+        assert_eq!(may(at(2), 1) + may(at(3), 5), 2);
+    }
+
+    #[test]
+    fn a_new_span_forgets_all_calls() {
+        let span = Duration::ZERO;
+        let callers = Callers::new(CallLimits { span, ..CALLS });
+        assert!((0..9).all(|_| callers.may_call(at(1))));
     }
 }

@@ -43,14 +43,19 @@ const BATCH_MESSAGES: usize = 256;
 /// for each, is well within it.
 const COST_PER_SECOND: f64 = 4096.0;
 const COSTED_PIECE: f64 = 16.0 * 1024.0;
-/// What a peer that was quiet may send at once.
+/// What a peer that was quiet may send at once,
 const COST_SAVED: Duration = Duration::from_secs(1);
+/// and one that has just come: who comes again and again gains nothing by it.
+const COST_AT_FIRST: Duration = Duration::from_millis(60);
 /// Frames of one write. Each is two slices at most; systems take 1024.
 const WRITE_FRAMES: usize = 64;
 /// Bytes of one write, which the kernel takes whole when it takes any.
 const WRITE_BYTES: usize = 16 * 1024;
 /// The swarm stops at 256 KiB (PROTOCOL §6); what goes beyond this is not its doing.
 const MAX_QUEUED: usize = 4 * 1024 * 1024;
+/// What is read and thrown away after a hang-up: about what was under way. Who sends on for the sake
+/// of it is cut off.
+const MAX_DRAINED: usize = 256 * 1024;
 /// Unsent bytes with which the kernel takes no more: they only age there, and cannot be taken back
 /// when something more urgent comes or a slow uplink is shared with others. What is in flight does
 /// not count, so this slows no connection down. Half of it is where the kernel asks for more.
@@ -128,10 +133,11 @@ impl Pace {
     /// For a stream of pieces of so many bytes at most. Of small ones there are more.
     pub(super) fn new(piece_length: u32, clock: Clock) -> Self {
         let rate = COST_PER_SECOND * (COSTED_PIECE / f64::from(piece_length)).max(1.0);
-        Self {
-            limiter: Limiter::new(rate, COST_SAVED),
-            clock,
-        }
+        let now = clock.now().at;
+        let mut limiter = Limiter::new(rate, COST_AT_FIRST);
+        limiter.set(now, rate, COST_AT_FIRST);
+        limiter.set(now, rate, COST_SAVED);
+        Self { limiter, clock }
     }
 
     /// Counts what was read.
@@ -350,7 +356,11 @@ async fn linger(mut stream: &TcpStream, mut writer: Writer) {
     };
     let drain = async {
         let mut buffer = [0; 4096];
-        while matches!(stream.read(&mut buffer).await, Ok(1..)) {
+        let mut left = MAX_DRAINED;
+        while left > 0
+            && let Ok(read @ 1..) = stream.read(&mut buffer).await
+        {
+            left = left.saturating_sub(read);
             future::yield_now().await;
         }
     };
@@ -467,11 +477,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::super::runtime::Runtime;
-    use crate::proto::{
-        lap::Lap,
-        metainfo::Infohash,
-        wire::{Handshake, Message},
-    };
+    use crate::proto::{lap::Lap, metainfo::Infohash, wire::Handshake};
 
     const LIMIT: Duration = Duration::from_secs(20);
     const CONN: ConnId = ConnId(7);
@@ -754,6 +760,44 @@ mod tests {
             assert!(!matches!(input, Inbound::Closed { .. }), "{input:?}");
         }
         bench.end();
+    }
+
+    #[test]
+    fn a_batch_is_bounded_and_a_flood_is_read_no_faster_than_any_stream_needs() {
+        const HAVE: &[u8] = &[0, 0, 0, 5, 4, 0, 0, 0, 1];
+        let mut bytes = Vec::new();
+        bytes.extend(bytes_of(handshake()));
+        bytes.extend(HAVE.repeat(2000));
+        let mut bench = Bench::new(Patience::default());
+        bench.far.write_all(&bytes).unwrap();
+        let began = Instant::now();
+        let mut messages = 0;
+        while messages < 2001 {
+            let Some(Inbound::Batch { messages: more, .. }) = bench.input() else {
+                panic!("no batch after {messages} messages");
+            };
+            assert!(more.len() <= BATCH_MESSAGES);
+            messages += more.len();
+        }
+        // What came first was saved up, and the last batch goes into debt.
+        let saved = COST_PER_SECOND * COST_AT_FIRST.as_secs_f64();
+        let least = (2001.0 - saved - BATCH_MESSAGES as f64) / COST_PER_SECOND;
+        assert!(began.elapsed().as_secs_f64() >= least);
+        bench.end();
+    }
+
+    #[test]
+    fn small_pieces_are_read_faster_and_bencode_slower() {
+        let rate = |piece_length| {
+            let mut pace = Pace::new(piece_length, Clock::new());
+            pace.limiter.sent(pace.clock.now().at, 1 << 20);
+            let now = pace.clock.now().at;
+            pace.limiter.opens(now).since(now)
+        };
+        assert!(rate(1024) < rate(16 * 1024) / 2);
+        assert_eq!(cost(&Message::Have(1)), 1);
+        let payload = Bytes::from_static(&[0; 640]);
+        assert_eq!(cost(&Message::Extended { id: 1, payload }), 18);
     }
 
     #[test]

@@ -32,7 +32,7 @@ const UNDETERMINED: Limits = Limits {
 /// tracker every ten seconds are within it.
 const CALLS: CallLimits = CallLimits {
     per_address: 200,
-    loopback: 1600,
+    loopback: 800,
     addresses: 4096,
     span: Duration::from_secs(10),
 };

@@ -189,7 +189,7 @@ impl Server {
         stream.write_all(&body).await?;
         stream.shutdown(Shutdown::Write)?;
         let mut drained = 0;
-        let mut buffer = [0; 1024];
+        let mut buffer = [0; 8 * 1024];
         while drained < MAX_DRAIN {
             match stream.read(&mut buffer).await? {
                 0 => break,

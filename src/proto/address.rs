@@ -72,6 +72,34 @@ pub const fn is_dialable(address: &SocketAddr) -> bool {
     }
 }
 
+/// Bits of an IPv6 address that a host chooses freely (RFC 4291 §2.5.4).
+const HOST_BITS: u32 = 64;
+
+/// What counts as one address where connections and liars are counted: an IPv4 address, or the /64 of
+/// an IPv6 address, which is the least that a host gets.
+#[must_use]
+pub fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) if !address.is_loopback() => {
+            Ipv6Addr::from_bits(address.to_bits() >> HOST_BITS << HOST_BITS).into()
+        }
+        address => address,
+    }
+}
+
+/// The first and the last address that count as the same as this one.
+#[must_use]
+pub fn network_range(address: IpAddr) -> (IpAddr, IpAddr) {
+    let first = network(address);
+    let last = match first {
+        IpAddr::V6(first) if !first.is_loopback() => {
+            Ipv6Addr::from_bits(first.to_bits() | u128::MAX >> HOST_BITS).into()
+        }
+        only => only,
+    };
+    (first, last)
+}
+
 /// How far an address means something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {

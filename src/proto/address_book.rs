@@ -14,7 +14,10 @@ use std::{
     time::Duration,
 };
 
-use super::{address::is_dialable, time::Instant};
+use super::{
+    address::{is_dialable, network},
+    time::Instant,
+};
 
 /// Most addresses that are remembered; one more pushes out one that never answered.
 const MAX_ADDRESSES: usize = 1000;
@@ -28,8 +31,13 @@ const STRIKES: usize = 8;
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 /// The longest wait between two tries of an address.
 pub(super) const LONGEST_RETRY: Duration = Duration::from_secs(120);
-/// An address that was never reached is dropped after so many failures, unless it was named.
-const MAX_FAILURES: u32 = 5;
+/// An address that was never reached is dropped after so many failures, unless it was named,
+const MAX_FAILURES: u32 = 3;
+/// and whoever tells of it is not listened to for so long: it may be somebody whom the teller would
+/// have the whole swarm call.
+const GIVEN_UP: Duration = Duration::from_secs(120);
+/// Most such addresses that are remembered; the others may be heard of again.
+const MAX_GIVEN_UP: usize = 1024;
 /// A full peer is not called again before about 13 s are over.
 const FULL_FAILURES: u32 = 8;
 /// However short waits may be, they grow to this where a peer is full.
@@ -75,6 +83,8 @@ pub(super) struct AddressBook {
     /// Those that are more than heard of: a few of up to a thousand, and all that is looked at while
     /// there are peers enough.
     named: Vec<SocketAddr>,
+    /// Addresses that never answered, and until when.
+    given_up: HashMap<SocketAddr, Instant>,
     refused: VecDeque<(Instant, Refused)>,
     strikes: VecDeque<(Instant, IpAddr)>,
 }
@@ -82,7 +92,7 @@ pub(super) struct AddressBook {
 impl AddressBook {
     /// How much is remembered.
     pub(super) fn entries(&self) -> usize {
-        self.entries.len() + self.refused.len() + self.strikes.len()
+        self.entries.len() + self.given_up.len() + self.refused.len() + self.strikes.len()
     }
 
     /// Learns an address.
@@ -101,6 +111,10 @@ impl AddressBook {
                 self.named.push(address);
             }
             entry.trust = entry.trust.min(trust);
+            return;
+        }
+        let given_up = self.given_up.get(&address);
+        if trust == Trust::Heard && given_up.is_some_and(|&until| until > now) {
             return;
         }
         if self.entries.len() >= MAX_ADDRESSES && !self.make_room(trust) {
@@ -252,7 +266,16 @@ impl AddressBook {
         entry.busy = entry.own;
         if entry.trust == Trust::Heard && !entry.reached && entry.failures >= MAX_FAILURES {
             self.entries.remove(&address);
+            if self.given_up.len() < MAX_GIVEN_UP {
+                self.given_up.insert(address, now + GIVEN_UP);
+            }
         }
+    }
+
+    /// Whether nothing is known of it but that somebody told of it.
+    pub(super) fn is_stranger(&self, address: SocketAddr) -> bool {
+        let stranger = |e: &Entry| e.trust == Trust::Heard && !e.reached;
+        self.entries.get(&address).is_some_and(stranger)
     }
 
     /// The address leads to ourselves: it is not tried again.
@@ -298,7 +321,7 @@ impl AddressBook {
         if self.strikes.len() >= MAX_REFUSALS {
             self.strikes.pop_front();
         }
-        self.strikes.push_back((until, ip));
+        self.strikes.push_back((until, network(ip)));
     }
 
     /// Whether a peer that listens here is refused. What the user or the `.tstream` names is not.
@@ -319,15 +342,17 @@ impl AddressBook {
 
     /// Whether callers from this address are refused altogether.
     pub(super) fn refuses_callers(&self, now: Instant, ip: IpAddr) -> bool {
+        let ip = network(ip);
         let live = self
             .strikes
             .iter()
             .filter(|&&(until, at)| at == ip && until > now);
-        !ip.to_canonical().is_loopback() && live.count() >= STRIKES
+        !ip.is_loopback() && live.count() >= STRIKES
     }
 
     /// Forgets refusals that are over.
     pub(super) fn expire(&mut self, now: Instant) {
+        self.given_up.retain(|_, until| *until > now);
         while self.refused.front().is_some_and(|&(until, _)| until <= now) {
             self.refused.pop_front();
         }
@@ -395,6 +420,30 @@ mod tests {
             );
         }
         assert!(book.next_due(Trust::Heard).is_none());
+        // Who tells of it again is not listened to; the user is.
+        book.add(now, address(2), Trust::Heard, &mut rng);
+        assert!(book.next_due(Trust::Heard).is_none());
+        book.add(now, address(2), Trust::Named, &mut rng);
+        assert_eq!(book.next_due(Trust::Heard), Some(now));
+    }
+
+    #[test]
+    fn who_was_given_up_may_be_heard_of_again_after_two_minutes() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        let mut book = AddressBook::default();
+        let now = Instant::from_micros(1);
+        for port in 1..3000 {
+            book.add(now, address(port), Trust::Heard, &mut rng);
+            for _ in 0..MAX_FAILURES {
+                book.ended(now, address(port), LONGEST_RETRY, LONGEST_RETRY, &mut rng);
+            }
+        }
+        assert_eq!(book.given_up.len(), MAX_GIVEN_UP);
+        let later = now + GIVEN_UP;
+        book.add(later, address(1), Trust::Heard, &mut rng);
+        assert_eq!(book.next_due(Trust::Heard), Some(later));
+        book.expire(later);
+        assert!(book.given_up.is_empty());
     }
 
     #[test]

@@ -71,6 +71,17 @@ impl Quota {
         self.used = self.used.saturating_add(1);
         self.used <= self.limit
     }
+
+    /// When the next may be taken: `now`, or the end of a span in which all were.
+    #[must_use]
+    pub fn opens(&self, now: Instant) -> Instant {
+        let over = self.since + self.span;
+        if self.used < self.limit || over <= now {
+            now
+        } else {
+            over
+        }
+    }
 }
 
 #[cfg(test)]
@@ -94,7 +105,12 @@ mod tests {
     fn a_quota_refills_with_the_next_span() {
         let mut quota = Quota::new(2, Duration::from_secs(1));
         let now = Instant::from_micros(5_000_000);
-        assert!(quota.take(now) && quota.take(now) && !quota.take(now));
-        assert!(quota.take(now + Duration::from_secs(1)));
+        assert!(quota.take(now));
+        assert_eq!(quota.opens(now), now);
+        assert!(quota.take(now) && !quota.take(now));
+        let next = now + Duration::from_secs(1);
+        assert_eq!(quota.opens(now), next);
+        assert_eq!(quota.opens(next), next);
+        assert!(quota.take(next));
     }
 }

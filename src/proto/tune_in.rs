@@ -10,7 +10,10 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use super::time::{Instant, Now, UnixMicros};
+use super::{
+    address::network,
+    time::{Instant, Now, UnixMicros},
+};
 
 /// A tip further behind our clock than this may be a recording.
 const UNCONFIRMED: Duration = Duration::from_secs(30);
@@ -79,8 +82,8 @@ impl TuneIn {
         }
         self.from_source |= is_source;
         match self.one {
-            None => self.one = Some(ip),
-            Some(one) => self.two |= one != ip,
+            None => self.one = Some(network(ip)),
+            Some(one) => self.two |= one != network(ip),
         }
         if self.first.is_none() {
             self.first = Some(now.at);

@@ -15,6 +15,7 @@ use bytes::Bytes;
 
 use super::{
     super::{
+        address::network,
         address_book::Trust,
         peer::{Peer, Phase, REQQ},
         time::{Instant, Now},
@@ -112,7 +113,8 @@ impl Swarm {
         } else {
             MAX_PER_ADDRESS
         };
-        if self.peers.values().filter(|p| p.address.ip() == ip).count() > limit {
+        let same = |peer: &&Peer| network(peer.address.ip()) == network(ip);
+        if self.peers.values().filter(same).count() > limit {
             return Err(Farewell::rule("too many connections from this address"));
         }
         let greeting = self
@@ -268,7 +270,7 @@ impl Swarm {
         if inbound {
             let staying = |p: &&Peer| p.phase != Phase::Handshake && !p.turned_away;
             let full = self.peers.values().filter(staying).count() > self.most_callers()
-                && !self.make_room(now);
+                && !self.make_room(now, conn);
             if let Some(peer) = self.peers.get_mut(&conn) {
                 peer.turned_away = full;
             }

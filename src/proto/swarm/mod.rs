@@ -179,6 +179,8 @@ pub struct Swarm {
     dialing: HashSet<SocketAddr>,
     /// Dials of addresses that were just heard of, while the source is away.
     fresh_dials: Quota,
+    /// Dials of addresses of which nothing is known.
+    stranger_dials: Quota,
     /// What was held lately, for peers that are still greeting.
     recent: VecDeque<(Instant, Sequence)>,
     reports: Reports,
@@ -232,6 +234,7 @@ impl Swarm {
             book: AddressBook::default(),
             dialing: HashSet::new(),
             fresh_dials: neighbours::fresh_dials(),
+            stranger_dials: neighbours::stranger_dials(),
             store: Store::new(lap, config.buffer_size),
             tip: None,
             floor: None,

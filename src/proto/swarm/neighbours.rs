@@ -9,11 +9,11 @@
 //! Whom to know: whom to call, whom to take in, whom to let go, and of whom to tell (PROTOCOL §4,
 //! BEP 11).
 
-use std::{net::SocketAddr, time::Duration};
+use std::{collections::HashMap, net::SocketAddr, time::Duration};
 
 use super::{
     super::{
-        address::Scope,
+        address::{Scope, network},
         address_book::{LONGEST_RETRY, Trust},
         hops::CLASSES,
         peer::Peer,
@@ -53,8 +53,14 @@ const QUIET: Duration = Duration::from_secs(1);
 /// are tried at a time, however many peers there are.
 const FRESH_DIALS: u32 = 12;
 const FRESH_SPAN: Duration = Duration::from_secs(5);
+/// Addresses of which nothing is known but that somebody told of them are called so often at most: as
+/// many as a tracker gives at once, and no more for one who makes them up.
+const STRANGER_DIALS: u32 = 60;
+const STRANGER_SPAN: Duration = Duration::from_secs(10);
 /// A full peer keeps every connection for so long.
 const SETTLING: Duration = Duration::from_secs(30);
+/// The same for one that has not shown a piece by then: whoever watches has some long before.
+const LISTENER: Duration = Duration::from_secs(10);
 /// How often a neighbour of no use makes way for another.
 const SWAP_EVERY: Duration = Duration::from_secs(5);
 /// A class in which no promise was kept for so long finds no way to the source among the neighbours.
@@ -73,10 +79,16 @@ pub(super) const fn fresh_dials() -> Quota {
     Quota::new(FRESH_DIALS, FRESH_SPAN)
 }
 
+/// How many addresses of which nothing is known may be tried.
+pub(super) const fn stranger_dials() -> Quota {
+    Quota::new(STRANGER_DIALS, STRANGER_SPAN)
+}
+
 impl Swarm {
     /// Dials while more peers are wanted.
     pub(super) fn dial(&mut self, now: Now) {
         while let Some(trust) = self.whom_to_dial() {
+            let trust = trust.min(self.least_trust(now.at));
             let Some(address) = self
                 .book
                 .take_due(now.at, trust)
@@ -88,14 +100,32 @@ impl Swarm {
                 self.call_ended(now.at, address);
                 continue;
             }
+            if self.book.is_stranger(address) {
+                self.stranger_dials.take(now.at);
+            }
             self.dialing.insert(address);
             self.out.push_back(Output::Dial { address });
         }
         let trust = self.whom_to_dial();
-        self.timers.set(
-            Timer::Dial,
-            trust.and_then(|trust| self.book.next_due(trust)),
-        );
+        let open = self.stranger_dials.opens(now.at);
+        let next = trust.and_then(|trust| match self.book.next_due(trust) {
+            Some(due) if trust == Trust::Heard && due < open => Some(
+                self.book
+                    .next_due(Trust::Named)
+                    .map_or(open, |due| due.min(open)),
+            ),
+            due => due,
+        });
+        self.timers.set(Timer::Dial, next);
+    }
+
+    /// Who may be called as far as the calls of strangers go.
+    fn least_trust(&self, now: Instant) -> Trust {
+        if self.stranger_dials.opens(now) <= now {
+            Trust::Heard
+        } else {
+            Trust::Named
+        }
     }
 
     /// A dial or a connection of ours came to an end.
@@ -224,8 +254,10 @@ impl Swarm {
 
     /// Ends the connection of least use, so that idle callers keep nobody out; `false` when all are
     /// young or of use. Who gets or gives pieces stays: a crowd of newcomers must not drive it out.
-    pub(super) fn make_room(&mut self, now: Now) -> bool {
-        let least = self.least_useful(now.at);
+    pub(super) fn make_room(&mut self, now: Now, newcomer: ConnId) -> bool {
+        let least = self
+            .least_useful(now.at)
+            .or_else(|| self.one_of_a_crowd(now.at, newcomer));
         if let Some(conn) = least {
             self.farewell(now, conn, Farewell::rule("room for a newcomer"));
         }
@@ -240,9 +272,12 @@ impl Swarm {
         } else {
             SETTLING
         };
+        let streams = self.store.newest().is_some();
         let idle = |conn: ConnId, peer: &Peer| {
+            let listener =
+                streams && peer.newest_shown.is_none() && now.since(peer.since) >= LISTENER;
             !peer.turned_away
-                && now.since(peer.since) >= settling
+                && (listener || now.since(peer.since) >= settling)
                 && peer.is_unused(now, few)
                 && (peer.choked_by_us || self.viewer.is_some())
                 && !self.uplink.carrier.carries_any(conn)
@@ -253,6 +288,32 @@ impl Swarm {
             .iter()
             .filter(|&(&conn, peer)| idle(conn, peer))
             .min_by_key(|(conn, peer)| (peer.live.cap, peer.since, **conn))
+            .map(|(&conn, _)| conn)
+    }
+
+    /// One that gives nothing, of an address that has more connections than the newcomer's by two or
+    /// more: nobody can take all places from one address, and two newcomers cannot oust each other.
+    fn one_of_a_crowd(&self, now: Instant, newcomer: ConnId) -> Option<ConnId> {
+        let mut crowds = HashMap::<_, usize>::new();
+        for peer in self.peers.values().filter(|peer| peer.id.is_some()) {
+            *crowds.entry(network(peer.address.ip())).or_default() += 1;
+        }
+        let crowd = |peer: &Peer| crowds.get(&network(peer.address.ip())).copied();
+        let own = self.peers.get(&newcomer).and_then(crowd)?;
+        let spare = |conn: ConnId, peer: &Peer| {
+            conn != newcomer
+                && peer.id.is_some()
+                && !peer.turned_away
+                && crowd(peer) >= Some(own + 2)
+                && (peer.choked_by_us || self.viewer.is_some())
+                && !peer.gave_of_late(now)
+                && !self.is_auxiliary(peer)
+                && !self.book.is_named(peer.listening.unwrap_or(peer.address))
+        };
+        self.peers
+            .iter()
+            .filter(|&(&conn, peer)| spare(conn, peer))
+            .max_by_key(|(conn, peer)| (crowd(peer), peer.since, **conn))
             .map(|(&conn, _)| conn)
     }
 

@@ -17,13 +17,13 @@ use std::{
 use fastrand::Rng;
 
 use super::server::INTERVAL;
-use crate::proto::time::Instant;
+use crate::proto::{address::network_range, time::Instant};
 
 /// Who is silent for this long is forgotten.
 const LIFETIME: Duration = Duration::from_secs(2 * INTERVAL.as_secs());
 /// Most entries.
 const MAX_ENTRIES: usize = 2000;
-/// Most entries of one address, so that one host can't fill the list.
+/// Most entries of one address (IPv6: of one /64), so that one host can't fill the list.
 const MAX_PER_ADDRESS: usize = 32;
 
 /// A peer that others can be told of.
@@ -132,7 +132,8 @@ impl Entries {
 
     /// Whether there is no room for one more of this address.
     fn is_full(&self, ip: IpAddr) -> bool {
-        let ports = SocketAddr::new(ip, 0)..=SocketAddr::new(ip, u16::MAX);
+        let (first, last) = network_range(ip);
+        let ports = SocketAddr::new(first, 0)..=SocketAddr::new(last, u16::MAX);
         self.kept.len() >= MAX_ENTRIES || self.places.range(ports).count() >= MAX_PER_ADDRESS
     }
 

@@ -186,6 +186,81 @@ fn a_full_peer_makes_room_for_a_newcomer_where_nothing_went_for_half_a_minute() 
 }
 
 #[test]
+fn a_full_peer_makes_room_sooner_where_one_shows_nothing_of_the_stream() {
+    let mut script = Script::with(Role::Source, |config| config.max_peers = 2);
+    let piece = script.publish(100);
+    let listener = script.meet(1, Live::default(), Message::HaveNone);
+    script.meet_holder(2, &piece);
+    script.pass(Duration::from_secs(9));
+    let early = script.meet(3, Live::default(), Message::HaveNone);
+    assert_eq!(script.hung_up, [early]);
+    script.pass(Duration::from_secs(2));
+    script.meet(4, Live::default(), Message::HaveNone);
+    assert_eq!(script.hung_up, [early, listener]);
+}
+
+#[test]
+fn nobody_takes_all_places_from_one_address() {
+    let mut script = Script::with(Role::Source, |config| config.max_peers = 3);
+    let from = |script: &mut Script, number: u64, host: u8| {
+        let conn = ConnId(number);
+        script.call(conn, host);
+        let mut handshake = script.handshake();
+        handshake.peer_id[19] = number as u8;
+        script.say(conn, Message::Handshake(handshake));
+        script.say(conn, Script::hello(Live::default()));
+        script.say(conn, Message::HaveNone);
+        conn
+    };
+    let crowd = [1, 2, 3].map(|number| from(&mut script, number, 1));
+    let fourth = from(&mut script, 4, 1);
+    assert_eq!(script.hung_up, [fourth], "it is one of them");
+    let newcomer = from(&mut script, 5, 2);
+    assert_eq!(script.hung_up, [fourth, crowd[2]], "the youngest goes");
+    let another = from(&mut script, 6, 3);
+    assert_eq!(
+        script.hung_up,
+        [fourth, crowd[2], another],
+        "two of one address are no crowd"
+    );
+    assert!(script.swarm.peers.contains_key(&newcomer));
+}
+
+#[test]
+fn who_is_told_of_many_strangers_calls_no_more_than_sixty_in_ten_seconds() {
+    let mut script = Script::viewer();
+    script.pass(Duration::from_secs(20));
+    let many = |number: u16| {
+        let [high, low] = number.to_be_bytes();
+        SocketAddr::from(([198, 51, high, low], 7764))
+    };
+    script.input(Input::Candidates {
+        origin: Origin::Tracker,
+        addresses: (1..500).map(many).collect(),
+    });
+    let refuse_all = |script: &mut Script| {
+        let mut answered = 0;
+        while answered < script.dialled.len() {
+            let address = script.dialled[answered];
+            answered += 1;
+            script.input(Input::DialFailed { address });
+        }
+        std::mem::take(&mut script.dialled)
+    };
+    assert_eq!(refuse_all(&mut script).len(), 60);
+    script.pass(Duration::from_secs(9));
+    assert_eq!(refuse_all(&mut script), []);
+    // Whom the user names is called all the same.
+    script.input(Input::Candidates {
+        origin: Origin::Configured,
+        addresses: vec![address(9)],
+    });
+    assert_eq!(refuse_all(&mut script), [address(9)]);
+    script.pass(Duration::from_secs(2));
+    assert!(!refuse_all(&mut script).is_empty());
+}
+
+#[test]
 fn who_does_not_share_says_so() {
     let role = Role::Viewer {
         latency: Duration::ZERO,
