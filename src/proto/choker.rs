@@ -33,6 +33,8 @@ pub struct Candidate {
     pub settled: bool,
     /// It had a slot of late and made no use of it.
     pub idle: bool,
+    /// It has a slot and has made use of it.
+    pub served: bool,
     /// How much it gives.
     pub credit: f64,
     /// It is served whatever it gives, in a slot of its own.
@@ -70,7 +72,8 @@ impl Choker {
             .map(|candidate| (*candidate, rng.u64(..)))
             .partition(|(c, _)| c.unchoked && !c.idle && on_trial != Some(c.conn));
         let regular = slots - 1;
-        users.sort_by(by_credit);
+        // Who is served does not make way for those who came in a crowd and have asked for nothing.
+        users.sort_by(|a, b| (!a.0.served).cmp(&!b.0.served).then(by_credit(a, b)));
         waiting.extend(users.split_off(users.len().min(regular)));
         waiting.sort_by(by_credit);
         let free = (regular - users.len()).min(waiting.len());
@@ -150,11 +153,26 @@ mod tests {
                 conn: ConnId(i),
                 unchoked: false,
                 idle: false,
+                served: false,
                 settled: true,
                 credit: i as f64,
                 always: false,
             })
             .collect()
+    }
+
+    #[test]
+    fn who_is_served_keeps_its_slot_when_a_crowd_comes_that_asks_for_nothing() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        let mut all = candidates(9);
+        all[..7].iter_mut().for_each(|c| c.unchoked = true);
+        all.iter_mut().for_each(|c| c.credit = 1.0);
+        // It gives a little less, as far as is known.
+        (all[0].served, all[0].credit) = (true, 0.9);
+        for _ in 0..20 {
+            let chosen = Choker::default().choose(Instant::default(), &all, 7, &mut rng);
+            assert!(chosen.contains(&ConnId(0)), "{chosen:?}");
+        }
     }
 
     #[test]

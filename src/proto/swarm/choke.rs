@@ -59,6 +59,7 @@ impl Swarm {
                 unchoked: !peer.choked_by_us,
                 settled: peer.is_settled(now.at),
                 idle: peer.is_idle(now.at, few),
+                served: !peer.choked_by_us && peer.upload_rate.per_second(now.at) >= few,
                 credit: peer.credit,
                 always: self.is_auxiliary(peer),
             })
