@@ -763,6 +763,39 @@ mod tests {
     }
 
     #[test]
+    fn a_reader_has_one_batch_in_the_inbox_however_much_comes() {
+        const UNCHOKE: &[u8] = &[0, 0, 0, 1, 1];
+        let mut bench = Bench::new(Patience::default());
+        bench.far.write_all(&bytes_of(handshake())).unwrap();
+        bench.far.write_all(&UNCHOKE.repeat(1000)).unwrap();
+        // Not handled yet: the batch is held on to.
+        let held = bench.input();
+        assert!(matches!(held, Some(Inbound::Batch { .. })));
+        bench.far.write_all(&UNCHOKE.repeat(1000)).unwrap();
+        assert!(bench.inputs.is_empty());
+        drop(held);
+        assert!(matches!(bench.input(), Some(Inbound::Batch { .. })));
+        bench.end();
+    }
+
+    #[test]
+    fn no_more_than_sixty_four_frames_are_taken_from_the_queue_at_a_time() {
+        let (frames, to_write) = async_channel::unbounded();
+        for number in 0..1000 {
+            frames.try_send(block(number).into_frame()).unwrap();
+        }
+        let mut writer = Writer {
+            frames: to_write,
+            queued: Arc::default(),
+            begun: VecDeque::new(),
+            offset: 0,
+            outflow: Outflow::default(),
+        };
+        assert!(writer.fill() && writer.fill());
+        assert_eq!(writer.begun.len(), WRITE_FRAMES);
+    }
+
+    #[test]
     fn a_batch_is_bounded_and_a_flood_is_read_no_faster_than_any_stream_needs() {
         const HAVE: &[u8] = &[0, 0, 0, 5, 4, 0, 0, 0, 1];
         let mut bytes = Vec::new();

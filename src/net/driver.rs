@@ -48,9 +48,6 @@ const ROUND_TIME: Duration = Duration::from_millis(2);
 /// To open a connection: time for one more try of the system's. Its third would come two seconds after
 /// that, and a new dial comes sooner.
 const DIAL_TIME: Duration = Duration::from_secs(2);
-/// Dials at once, and dials that wait for their turn.
-const MAX_DIALS: usize = 12;
-const MAX_DIALS_WAITING: usize = 256;
 /// Names that are looked up over and over for one driver.
 const MAX_LOOKUPS: usize = 64;
 
@@ -185,8 +182,6 @@ pub(super) struct Driver {
 pub(super) struct Connections {
     next: u64,
     open: HashMap<ConnId, Handle>,
-    dials: usize,
-    dials_waiting: VecDeque<SocketAddr>,
     lookups: HashSet<HostPort>,
     /// Inputs that outputs led to at once.
     fallout: VecDeque<Input>,
@@ -432,20 +427,8 @@ impl Driver {
         self.spawner.spawn(task);
     }
 
+    /// The swarm has twelve dials under way at most.
     fn dial(&mut self, address: SocketAddr) {
-        let connections = &mut self.connections;
-        if connections.dials < MAX_DIALS {
-            self.start_dial(address);
-        } else if connections.dials_waiting.len() < MAX_DIALS_WAITING {
-            connections.dials_waiting.push_back(address);
-        } else {
-            let failed = Input::DialFailed { address };
-            connections.fallout.push_back(failed);
-        }
-    }
-
-    fn start_dial(&mut self, address: SocketAddr) {
-        self.connections.dials += 1;
         let inbox = self.inbox.clone();
         self.spawner.spawn(async move {
             let stream = connect(address, DIAL_TIME).await;
@@ -455,10 +438,6 @@ impl Driver {
     }
 
     fn dialled(&mut self, address: SocketAddr, stream: io::Result<TcpStream>) {
-        self.connections.dials -= 1;
-        if let Some(address) = self.connections.dials_waiting.pop_front() {
-            self.start_dial(address);
-        }
         match stream {
             Ok(stream) => self.connected(stream, address, Vec::new(), false),
             Err(error) => {

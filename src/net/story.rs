@@ -324,6 +324,16 @@ mod tests {
     }
 
     #[test]
+    fn calls_that_fail_are_counted_for_256_addresses() {
+        let (mut story, _lines) = story();
+        let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+        for port in 1..1000 {
+            story.call_failed(SocketAddr::from(([192, 0, 2, 1], port)), &refused);
+        }
+        assert_eq!(story.failed.len(), MAX_COUNTED);
+    }
+
+    #[test]
     fn addresses_are_named_as_far_as_they_can_be_read() {
         let addresses: Vec<_> = (1..10)
             .map(|n| SocketAddr::from(([10, 0, 0, n], n.into())))

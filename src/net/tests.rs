@@ -441,6 +441,62 @@ fn a_driver_that_stops_wakes_its_taker() {
 }
 
 #[test]
+fn what_a_driver_that_does_not_run_is_told_is_bounded() {
+    let stream = Stream::new();
+    let config = stream.options(Role::Source).swarm;
+    let most = max_unpublished(&config);
+    let (commands, told) = async_channel::bounded(MAX_COMMANDS);
+    let (pieces, published) = async_channel::unbounded();
+    let (outlet, _taken) = Outlet::new();
+    let driver = Driver {
+        running: None,
+        commands,
+        pieces,
+        max_unpublished: most,
+        outlet: Arc::new(outlet),
+        shown: Arc::new(Shown::new(1)),
+        port: 0,
+    };
+    for number in 0..1000 {
+        driver.add_peer(&number.to_string());
+    }
+    assert_eq!(told.len(), MAX_COMMANDS);
+    let newest = std::iter::from_fn(|| told.try_recv().ok()).last();
+    assert!(matches!(newest, Some(Command::AddPeer(address)) if address == "999"));
+    let mut sealer = Sealer::new(
+        PrivateKey::generate(),
+        config.metainfo.info.infohash(),
+        1,
+        0,
+    );
+    let piece = sealer.seal(1, Draft::new(&[], Flags::default()));
+    for number in 0..most + 10 {
+        assert_eq!(driver.publish(piece.clone()), number < most);
+    }
+    assert_eq!(published.len(), most);
+}
+
+#[test]
+fn names_that_are_looked_up_are_sixty_four() {
+    let stream = Stream::new();
+    let mut options = stream.options(Role::Viewer {
+        latency: Duration::ZERO,
+    });
+    options.peers = (0..100).map(|n| format!("host-{n}.invalid:1")).collect();
+    let (tell, told) = mpsc::channel();
+    let driver = Driver::start(options, move |notice| {
+        let _ = tell.send(notice);
+    })
+    .unwrap();
+    let too_many = |notice: &Notice| matches!(notice, Notice::Tracker(text) if text.contains("one name too many"));
+    let refused = std::iter::from_fn(|| told.recv_timeout(LIMIT).ok())
+        .filter(too_many)
+        .take(36);
+    assert_eq!(refused.count(), 36);
+    driver.stop();
+}
+
+#[test]
 fn the_default_route_has_an_address_of_this_host_or_none() {
     if let Some(address) = default_route_address() {
         assert!(Listener::bind(&[address], 0).is_ok(), "{address}");

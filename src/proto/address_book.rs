@@ -477,6 +477,21 @@ mod tests {
     }
 
     #[test]
+    fn refusals_and_strikes_are_bounded_and_the_oldest_leave() {
+        let mut book = AddressBook::default();
+        let now = Instant::from_micros(1);
+        for number in 0..10_000u16 {
+            let liar = SocketAddr::from(([10, 0, 0, 1], number + 1));
+            book.refuse(now, address(1).ip(), Some(liar), None);
+        }
+        assert_eq!(book.refused.len(), MAX_REFUSALS);
+        assert_eq!(book.strikes.len(), MAX_REFUSALS);
+        let liar = |port| SocketAddr::from(([10, 0, 0, 1], port));
+        assert!(!book.refuses_address(now, liar(1)));
+        assert!(book.refuses_address(now, liar(10_000)));
+    }
+
+    #[test]
     fn eight_liars_close_an_address_but_never_loopback() {
         let mut book = AddressBook::default();
         let now = Instant::from_micros(1);

@@ -143,6 +143,15 @@ mod tests {
     }
 
     #[test]
+    fn no_more_pieces_are_remembered_than_it_measures_over() {
+        let mut pace = Pace::new(16_384);
+        for sequence in 1..5000 {
+            pace.observe(sequence, sequence * 1000, 1000);
+        }
+        assert_eq!(pace.pieces.len(), OVER);
+    }
+
+    #[test]
     fn two_pieces_of_one_time_and_a_clock_that_leaps_stay_in_bounds() {
         let mut pace = Pace::new(16_384);
         pace.observe(1, 1000, 100);

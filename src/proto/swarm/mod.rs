@@ -457,6 +457,9 @@ impl Swarm {
         self.store.insert(piece);
         self.recent.push_back((now.at, sequence));
         self.trim();
+        while self.recent.len() > self.store.len() {
+            self.recent.pop_front();
+        }
         self.compare(sequence);
         self.tell_have(now, sequence);
         self.serve_promises(now, sequence);

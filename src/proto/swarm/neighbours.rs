@@ -73,6 +73,8 @@ const SETTLING_UNFED: Duration = Duration::from_secs(4);
 const SWAP_EVERY_UNFED: Duration = Duration::from_secs(1);
 /// Most addresses in one exchange.
 const MAX_PEX: usize = 50;
+/// Most addresses that a peer may know from us at a time.
+const MAX_PEX_TOLD: usize = 200;
 
 /// How many addresses that were just heard of may be tried.
 pub(super) const fn fresh_dials() -> Quota {
@@ -392,7 +394,9 @@ impl Swarm {
             .map(|(_, p)| p.address)
             .collect();
         let new = |address: &&SocketAddr| !peer.pex_told.contains(*address);
-        let added: Vec<_> = current.iter().filter(new).take(MAX_PEX).copied().collect();
+        let room = MAX_PEX_TOLD.saturating_sub(peer.pex_told.len());
+        let added = current.iter().filter(new).take(MAX_PEX.min(room));
+        let added: Vec<_> = added.copied().collect();
         let gone = |address: &&SocketAddr| !current.contains(address);
         let told = peer.pex_told.iter();
         let dropped: Vec<_> = told.filter(gone).take(MAX_PEX).copied().collect();

@@ -10,6 +10,7 @@
 
 mod ahead;
 mod asking;
+mod bounds;
 mod fuzz;
 mod giving;
 mod greeting;
