@@ -763,22 +763,6 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_has_one_batch_in_the_inbox_however_much_comes() {
-        const UNCHOKE: &[u8] = &[0, 0, 0, 1, 1];
-        let mut bench = Bench::new(Patience::default());
-        bench.far.write_all(&bytes_of(handshake())).unwrap();
-        bench.far.write_all(&UNCHOKE.repeat(1000)).unwrap();
-        // Not handled yet: the batch is held on to.
-        let held = bench.input();
-        assert!(matches!(held, Some(Inbound::Batch { .. })));
-        bench.far.write_all(&UNCHOKE.repeat(1000)).unwrap();
-        assert!(bench.inputs.is_empty());
-        drop(held);
-        assert!(matches!(bench.input(), Some(Inbound::Batch { .. })));
-        bench.end();
-    }
-
-    #[test]
     fn no_more_than_sixty_four_frames_are_taken_from_the_queue_at_a_time() {
         let (frames, to_write) = async_channel::unbounded();
         for number in 0..1000 {
@@ -831,6 +815,24 @@ mod tests {
         assert_eq!(cost(&Message::Have(1)), 1);
         let payload = Bytes::from_static(&[0; 640]);
         assert_eq!(cost(&Message::Extended { id: 1, payload }), 18);
+    }
+
+    #[test]
+    fn hanging_up_on_a_peer_that_sends_on_and_on_ends_all_the_same() {
+        let mut bench = Bench::new(Patience {
+            linger: LIMIT,
+            ..Patience::default()
+        });
+        bench.handle = None;
+        // As much as it drains and far more than any buffer takes.
+        let flood = vec![0; 64 * 1024];
+        let mut sent = 0;
+        while bench.far.write_all(&flood).is_ok() {
+            sent += flood.len();
+            assert!(sent < 1 << 30, "it reads on for ever");
+        }
+        while bench.input().is_some() {}
+        bench.end();
     }
 
     #[test]

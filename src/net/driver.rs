@@ -428,7 +428,7 @@ impl Driver {
     }
 
     /// The swarm has twelve dials under way at most.
-    fn dial(&mut self, address: SocketAddr) {
+    fn dial(&self, address: SocketAddr) {
         let inbox = self.inbox.clone();
         self.spawner.spawn(async move {
             let stream = connect(address, DIAL_TIME).await;

@@ -50,10 +50,12 @@ const MIN_CONTINUITY: f64 = 0.99;
 /// The most of one processor that an attack may cost a source or viewer. Everything but the stream
 /// itself runs on one thread; an unoptimised build takes many times what a user's does.
 const MAX_PROCESSOR: f64 = 0.9;
+/// A newcomer sees something after so long at most.
+const MAX_JOIN: Duration = Duration::from_secs(10);
 /// Seconds of the stream that are there before anybody comes.
 const HEAD_START: f64 = 3.0;
 /// An attack goes on at least so long.
-const ATTACK: Duration = Duration::from_secs(4);
+const ATTACK: Duration = Duration::from_secs(3);
 /// How far the viewers are behind the source, ms: what a busy machine needs.
 const LATENCY: u32 = 1500;
 /// Where attackers call from: another host, as far as limits by address go.
@@ -177,7 +179,7 @@ impl Siege {
             Cost::of("source", self.source.id()),
             Cost::of("viewer", self.viewer.id()),
         ];
-        let (joined, newcomer, sent) = thread::scope(|scope| {
+        let (joined, newcomer, newcomer_skipped, sent) = thread::scope(|scope| {
             // However this ends, the attackers stop.
             let over = EndOf(&field.over);
             scope.spawn(move || attack(field));
@@ -196,14 +198,16 @@ impl Siege {
             bytes.wait_for_end();
             newcomer.assert_no_error();
             drop(over);
-            (joined, bytes, sent)
+            (joined, bytes, newcomer.stat("src", "pieces-skipped"), sent)
         });
         let stream = Transport::new(&self.input[..sent]);
         let hits = self.field.hits.load(Relaxed);
         println!("{hits} hits; a newcomer joined within {joined:?}");
-        for (who, bytes) in [
-            ("viewer", self.output.bytes()),
-            ("newcomer", newcomer.bytes()),
+        assert!(joined <= MAX_JOIN, "a newcomer got in after {joined:?}");
+        let viewer_skipped = self.viewer.said().contains("livetorrent-skipped");
+        for (who, bytes, skipped) in [
+            ("viewer", self.output.bytes(), viewer_skipped),
+            ("newcomer", newcomer.bytes(), newcomer_skipped > 0),
         ] {
             let continuity = stream.continuity(&bytes);
             println!("{who}: {} bytes, continuity {continuity:.4}", bytes.len());
@@ -211,6 +215,7 @@ impl Siege {
                 continuity >= MIN_CONTINUITY,
                 "{who} got {continuity:.4} of the stream"
             );
+            assert_eq!(skipped, continuity < 1.0, "{who} tells of what it skips");
         }
         costs.iter().for_each(Cost::judge);
         for process in [&self.source, &self.viewer] {
@@ -367,7 +372,7 @@ impl Peer {
 
 impl Peer {
     /// Sends these bytes over and over as fast as they are taken, and throws away what comes.
-    pub(crate) fn blast(&mut self, field: &Field, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn blast(&self, field: &Field, bytes: &[u8]) -> io::Result<()> {
         blast(self.socket(), field, bytes)
     }
 }

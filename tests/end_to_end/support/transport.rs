@@ -192,7 +192,6 @@ impl<'a> Transport<'a> {
                 _ => assert!(is_table, "packet {number} is none of those due"),
             }
         }
-        println!("the last is {next} of {}", self.bytes.len() / PACKET);
         let due = self.bytes.len() / PACKET - first.expect("a packet of the stream");
         delivered as f64 / due as f64
     }

@@ -73,6 +73,23 @@ fn a_source_has_as_many_peers_as_it_is_set_to() {
 }
 
 #[test]
+fn who_does_not_take_in_256_kib_is_let_go() {
+    const MOST: usize = 256 * 1024;
+    let mut script = Script::new(Role::Source);
+    let conn = script.meet(1, Live::default(), Message::HaveNone);
+    script.held_up.push(conn);
+    // All but what one HAVE after the other makes more of.
+    script.swarm.peers.get_mut(&conn).unwrap().unsent = MOST - 1000;
+    script.publish(100);
+    script.pass(Duration::from_millis(500));
+    assert_eq!(script.hung_up, []);
+    (0..120).for_each(|_| drop(script.publish(100)));
+    script.pass(Duration::from_millis(500));
+    assert_eq!(script.hung_up, [conn]);
+    assert_eq!(script.banned(), 0);
+}
+
+#[test]
 fn events_that_nobody_polls_are_a_thousand() {
     let mut script = Script::new(Role::Source);
     for number in 1..2000u64 {
