@@ -8,7 +8,7 @@
 
 //! Lies about which piece is the newest, and about what one holds.
 
-use std::{io, net::TcpListener, thread};
+use std::{io, net::TcpListener, thread, time::Duration};
 
 use gstlivetorrent::proto::{
     key::PrivateKey,
@@ -138,7 +138,7 @@ fn lie_in_wait(field: &Field, listener: &TcpListener, shown: &Shown) {
     thread::scope(|scope| {
         while field.goes_on() {
             let Ok((socket, _)) = listener.accept() else {
-                thread::sleep(std::time::Duration::from_millis(5));
+                thread::sleep(Duration::from_millis(5));
                 continue;
             };
             scope.spawn(move || {
@@ -147,7 +147,7 @@ fn lie_in_wait(field: &Field, listener: &TcpListener, shown: &Shown) {
                 name[8..].fill_with(|| fastrand::u8(..));
                 let mut peer = Peer::over(socket, info.infohash(), name, info.lap())?;
                 peer.socket()
-                    .set_read_timeout(Some(std::time::Duration::from_millis(500)))?;
+                    .set_read_timeout(Some(Duration::from_millis(500)))?;
                 peer.greet(Some(shown))?;
                 peer.send(id::UNCHOKE, &[])?;
                 field.hit();

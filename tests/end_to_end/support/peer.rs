@@ -12,7 +12,7 @@
 use std::{
     io::{self, Read, Write},
     net::{Ipv4Addr, TcpStream},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use gstlivetorrent::proto::{
@@ -282,8 +282,13 @@ impl Peer {
 
     /// Reads until the far end hangs up, at most so long; whether it did.
     pub(crate) fn is_hung_up_within(&mut self, patience: Duration) -> bool {
-        self.socket.set_read_timeout(Some(patience)).unwrap();
+        let deadline = Instant::now() + patience;
         loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            self.socket.set_read_timeout(Some(left)).unwrap();
             match self.receive() {
                 Ok(_) => {}
                 Err(error) => {
