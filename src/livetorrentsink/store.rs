@@ -31,7 +31,9 @@ use std::{
     sync::Arc,
 };
 
-use self::file::{KEY_MODE, directory, open_regular, read, replace, sync_directory, temporary};
+use self::file::{
+    KEY_MODE, directory, open_regular, read, replace, sweep, sync_directory, temporary,
+};
 pub(crate) use self::{
     error::{StoreError, StoreErrorKind},
     reservation::Reservation,
@@ -147,6 +149,10 @@ impl Store {
             Some(lock) => lock,
             None => create_key(&paths.key, &key)?,
         };
+        // Only who holds the key's lock writes here.
+        for path in [&paths.tstream, &paths.key, &paths.restart] {
+            sweep(path);
+        }
         let reservation = Reservation::new(paths.restart.clone(), start, reserved, lock)?;
         Ok(Self {
             existing: existing.filter(|file| file.info == info),
@@ -272,12 +278,12 @@ fn mode_warning(_path: &Path, _file: &File) -> Option<String> {
     None
 }
 
-/// A word to the user whose pieces are dated ahead of the clock, for then their time stands still.
+/// A word to the user whose pieces are dated ahead of the clock, and will be: their time never goes back.
 fn clock_warning(path: &Path, not_before: UnixMicros, now: UnixMicros) -> Option<String> {
     let ahead = not_before.saturating_sub(now);
     (ahead > CLOCK_TOLERANCE).then(|| {
         format!(
-            "{} tells of pieces dated {} s after this machine's clock: the next ones keep that date until the clock has caught up",
+            "{} tells of pieces dated {} s after this machine's clock: the next ones are dated as far ahead of it",
             path.display(),
             ahead / 1_000_000
         )
@@ -297,7 +303,11 @@ fn create_key(path: &Path, key: &PrivateKey) -> Result<File, StoreError> {
     // No one else has it yet, so what fails here is a file system without locks.
     let _ = file.try_lock();
     let file = temporary.persist_noclobber(path).map_err(|error| {
-        if error.error.kind() == io::ErrorKind::AlreadyExists {
+        // Another start was first; it may have swept ours away.
+        if matches!(
+            error.error.kind(),
+            io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound
+        ) {
             return StoreError::Busy {
                 path: path.to_owned(),
             };

@@ -9,6 +9,7 @@
 //! Files that are read with a bound and replaced as a whole.
 
 use std::{
+    ffi::OsString,
     fs::{self, File, Permissions},
     io::{self, Read, Write},
     path::Path,
@@ -63,10 +64,26 @@ pub(super) fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, StoreErro
     }
 }
 
+/// What the name of a temporary file ends with, after as many characters as make it unique.
+const TEMPORARY_SUFFIX: &str = ".new";
+const UNIQUE_LEN: usize = 6;
+
+/// What the name of a temporary file for `path` begins with.
+fn temporary_prefix(path: &Path) -> OsString {
+    let mut prefix = OsString::from(".");
+    prefix.push(path.file_name().unwrap_or_default());
+    prefix.push(".");
+    prefix
+}
+
 /// A new file of this mode in the directory of `path`, removed unless it is kept.
 pub(super) fn temporary(path: &Path, mode: u32) -> Result<NamedTempFile, StoreError> {
+    let prefix = temporary_prefix(path);
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".livetorrent-");
+    builder
+        .prefix(&prefix)
+        .suffix(TEMPORARY_SUFFIX)
+        .rand_bytes(UNIQUE_LEN);
     #[cfg(unix)]
     builder.permissions(<Permissions as std::os::unix::fs::PermissionsExt>::from_mode(mode));
     builder
@@ -76,6 +93,26 @@ pub(super) fn temporary(path: &Path, mode: u32) -> Result<NamedTempFile, StoreEr
             // The kind alone: tempfile's text has the temporary file's name in it.
             problem: error.kind(),
         })
+}
+
+/// Removes temporary files that a killed process left beside `path`, or beside what the link there
+/// leads to. What cannot be removed stays: it is in nobody's way.
+pub(super) fn sweep(path: &Path) {
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let prefix = temporary_prefix(&target);
+    let prefix = prefix.as_encoded_bytes();
+    let length = prefix.len() + UNIQUE_LEN + TEMPORARY_SUFFIX.len();
+    for entry in fs::read_dir(directory(&target)).into_iter().flatten() {
+        let Ok(entry) = entry else { continue };
+        let name = entry.file_name();
+        let name = name.as_encoded_bytes();
+        if name.len() == length
+            && name.starts_with(prefix)
+            && name.ends_with(TEMPORARY_SUFFIX.as_bytes())
+        {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// Replaces what is at `path`, or behind the link there, as a whole and durably.

@@ -327,6 +327,24 @@ fn a_key_serves_one_sink_at_a_time() {
 }
 
 #[test]
+fn what_a_killed_start_left_is_removed_and_nothing_else() {
+    let place = Place::used();
+    let left = [".foo.sauth.aB3dE6.new", ".foo.restart.000000.new"];
+    let others = [
+        ".foo.restart.0000000.new",
+        ".bar.sauth.aB3dE6.new",
+        "foo.restart.old",
+    ];
+    let at = |name: &&str| place.dir.path().join(name);
+    for path in left.iter().chain(&others).map(at) {
+        fs::write(path, b"half a file").unwrap();
+    }
+    place.open(NOW).unwrap();
+    assert!(!left.iter().any(|name| at(name).exists()));
+    assert!(others.iter().all(|name| at(name).exists()));
+}
+
+#[test]
 fn a_reservation_that_has_finished_writes_no_more() {
     let place = Place::new();
     let reservation = place.open(NOW).unwrap().reservation();
