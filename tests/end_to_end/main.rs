@@ -13,6 +13,7 @@ mod bad_input;
 mod broadcast;
 mod clock_wrap;
 mod distance;
+mod durability;
 mod hostile;
 mod pause;
 mod relay;

@@ -9,6 +9,7 @@
 //! What the tests share.
 
 pub(crate) mod capture;
+pub(crate) mod disk;
 pub(crate) mod fixture;
 pub(crate) mod live;
 pub(crate) mod peer;

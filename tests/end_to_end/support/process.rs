@@ -19,7 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::PATIENCE;
+use super::{PATIENCE, disk::Disk};
 
 /// The lines that a child has printed so far.
 #[derive(Debug, Default)]
@@ -82,6 +82,15 @@ impl Launch {
         let mut words: Vec<&OsStr> = vec!["-m".as_ref()];
         words.extend(pipeline.iter().map(AsRef::as_ref));
         Self::run("gst-launch-1.0", &words, debug)
+    }
+
+    /// The same as [`Self::new`], by a process that sees this disk.
+    pub(crate) fn within(disk: &Disk, pipeline: &[impl AsRef<OsStr>]) -> Self {
+        let enter = disk.enter();
+        let mut words: Vec<&OsStr> = enter[1..].iter().map(AsRef::as_ref).collect();
+        words.extend(["gst-launch-1.0", "-m"].map(OsStr::new));
+        words.extend(pipeline.iter().map(AsRef::as_ref));
+        Self::run(&enter[0], &words, "")
     }
 
     /// Starts `gst-play-1.0` on a URI or file, without a window or a sound.
