@@ -61,6 +61,7 @@ for script in pipelines/*.sh tests/*.sh; do
     "$script" --help >/dev/null
 done
 pipelines/demo.sh --seconds 8
+tests/keys.sh
 # Without root or namespaces it says so and leaves with 77.
 tests/cables.sh || (($? == 77))
 

@@ -11,6 +11,9 @@
 //! A digest is always 32 bytes: p256 would sign a shorter one, even an empty one. Of the two
 //! signatures (r, s) and (r, n − s) that ECDSA gives every digest only the one with the lower s is
 //! made and accepted, so that nobody can turn a signed piece into another that verifies too.
+//!
+//! That signing takes as long whatever the key is, and that its number is overwritten in memory when it
+//! is dropped, is p256's doing; what is read and written of it here is overwritten too ([`Zeroizing`]).
 
 use p256::{
     ecdsa::{

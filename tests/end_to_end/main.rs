@@ -15,6 +15,7 @@ mod clock_wrap;
 mod distance;
 mod durability;
 mod hostile;
+mod keys;
 mod pause;
 mod relay;
 mod restart;

@@ -105,7 +105,11 @@ impl Pipeline {
     }
 
     /// Waits for a message on the bus that `wanted` makes something of. An error fails the test.
-    pub(crate) fn wait_for<T>(&self, what: &str, wanted: impl Fn(&gst::Message) -> Option<T>) -> T {
+    pub(crate) fn wait_for<T>(
+        &self,
+        what: &str,
+        mut wanted: impl FnMut(&gst::Message) -> Option<T>,
+    ) -> T {
         let deadline = Instant::now() + PATIENCE;
         let bus = self.0.bus().unwrap();
         loop {

@@ -12,7 +12,7 @@ use std::{
     ffi::OsStr,
     fs,
     io::{BufReader, Read},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, ExitStatus, Stdio},
     sync::{Arc, Condvar, Mutex},
     thread,
@@ -93,6 +93,16 @@ impl Launch {
         Self::run(&enter[0], &words, "")
     }
 
+    /// The same as [`Self::new`], that says all it can of itself: every line of the log, and graphs
+    /// of the pipeline in this folder.
+    pub(crate) fn talkative(pipeline: &[impl AsRef<OsStr>], graphs: &Path) -> Self {
+        let mut words: Vec<&OsStr> = vec!["-m".as_ref()];
+        words.extend(pipeline.iter().map(AsRef::as_ref));
+        let mut command = Command::new("gst-launch-1.0");
+        command.env("GST_DEBUG_DUMP_DOT_DIR", graphs);
+        Self::start(command, &words, "*:9")
+    }
+
     /// Starts `gst-play-1.0` on a URI or file, without a window or a sound.
     pub(crate) fn play(uri: impl AsRef<OsStr>) -> Self {
         let words = [
@@ -106,8 +116,13 @@ impl Launch {
     }
 
     fn run(program: &str, words: &[&OsStr], debug: &str) -> Self {
+        Self::start(Command::new(program), words, debug)
+    }
+
+    fn start(mut command: Command, words: &[&OsStr], debug: &str) -> Self {
+        let program = command.get_program().to_string_lossy().into_owned();
         let tmp = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
-        let mut child = Command::new(program)
+        let mut child = command
             .args(words)
             .env("GST_PLUGIN_PATH", plugin_folder())
             .env("GST_REGISTRY", tmp.join("registry.bin"))
