@@ -6,8 +6,8 @@
 //
 // SPDX-License-Identifier: MPL-2.0
 
-//! `docs/bounds.md` tells the truth: each row names tests that exist, and each collection and channel
-//! that `src` keeps stands in a row.
+//! `docs/bounds.md` and `docs/threats.md` tell the truth: each limit and each promise names tests that
+//! exist, and each collection and channel that `src` keeps stands in a row.
 
 use std::{
     collections::BTreeSet,
@@ -31,23 +31,30 @@ const COLLECTIONS: [&str; 12] = [
     "Receiver<",
 ];
 
-/// Columns of a row: what, fields, limit, at the limit, test.
-const COLUMNS: usize = 5;
+/// Columns of a bound: what, fields, limit, at the limit, tests;
+const BOUND: usize = 5;
+/// and of a promise: what, how, tests.
+const PROMISE: usize = 3;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The rows of the tables, a cell for each column.
-fn rows() -> Vec<Vec<String>> {
-    let text = fs::read_to_string(root().join("docs/bounds.md")).unwrap();
+fn read(file: &str) -> String {
+    fs::read_to_string(root().join(file)).unwrap()
+}
+
+/// The rows of a text's tables, a cell for each column.
+fn rows(text: &str) -> Vec<Vec<String>> {
     let rows = text.lines().filter(|line| line.starts_with("| "));
     let cells = rows.map(|row| {
         let row = row.trim().trim_start_matches('|').trim_end_matches('|');
         row.split('|').map(|cell| cell.trim().to_owned()).collect()
     });
     cells
-        .filter(|cells: &Vec<String>| cells[0] != "what" && !cells[0].starts_with("---"))
+        .filter(|cells: &Vec<String>| {
+            !["what", "promise"].contains(&&cells[0][..]) && !cells[0].starts_with("---")
+        })
         .collect()
 }
 
@@ -106,26 +113,44 @@ fn collections(text: &str) -> Vec<String> {
     found
 }
 
+/// Each of the tests that a cell names is there.
+fn assert_tests(row: &[String], cell: &str) {
+    assert!(pairs(cell).count() > 0, "no test: {row:?}");
+    for (file, function) in pairs(cell) {
+        let text =
+            fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+        let is_there = text.contains(&format!("fn {function}("));
+        assert!(is_there, "{file} has no {function}");
+    }
+}
+
 #[test]
-fn every_row_names_tests_that_exist() {
-    let rows = rows();
+fn every_bound_names_tests_that_exist() {
+    let rows = rows(&read("docs/bounds.md"));
     assert!(rows.len() > 40, "{} rows", rows.len());
     for row in &rows {
-        assert_eq!(row.len(), COLUMNS, "{row:?}");
+        assert_eq!(row.len(), BOUND, "{row:?}");
         assert!(!row[2].is_empty(), "no limit: {row:?}");
-        assert!(pairs(&row[4]).count() > 0, "no test: {row:?}");
-        for (file, function) in pairs(&row[4]) {
-            let text = fs::read_to_string(root().join(file))
-                .unwrap_or_else(|error| panic!("{file}: {error}"));
-            let is_there = text.contains(&format!("fn {function}("));
-            assert!(is_there, "{file} has no {function}");
-        }
+        assert_tests(row, &row[4]);
+    }
+}
+
+#[test]
+fn every_promise_names_tests_that_exist() {
+    let text = read("docs/threats.md");
+    let (_, promised) = text.split_once("## What is promised").unwrap();
+    let (promised, _) = promised.split_once("## What is not").unwrap();
+    let rows = rows(promised);
+    assert!(rows.len() > 10, "{} promises", rows.len());
+    for row in &rows {
+        assert_eq!(row.len(), PROMISE, "{row:?}");
+        assert_tests(row, &row[2]);
     }
 }
 
 #[test]
 fn every_collection_and_channel_stands_in_a_row() {
-    let rows = rows();
+    let rows = rows(&read("docs/bounds.md"));
     let told: BTreeSet<_> = rows.iter().flat_map(|row| pairs(&row[1])).collect();
     let src = root().join("src");
     let mut kept = BTreeSet::new();
