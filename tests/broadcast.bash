@@ -67,6 +67,8 @@ finish() {
             sleep 0.1
         done
     done
+    # Others than the viewers have nothing to show.
+    kill "${children[@]:1+${#viewers[@]}}" 2>/dev/null || true
     wait
     children=()
 }
