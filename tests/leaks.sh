@@ -86,8 +86,11 @@ judge tests
 
 say "A broadcast and its viewer"
 mkdir "$dir/plugin"
-ln -s "$(dirname "$tests")/../libgstlivetorrent.so" "$dir/plugin/"
-[[ -e $dir/plugin/libgstlivetorrent.so ]] || die "there is no plugin beside the tests"
+# Beside the tests' executable is the plugin that was built with it.
+plugin=$(dirname "$tests")/libgstlivetorrent.so
+[[ -e $plugin ]] || plugin=$(dirname "$tests")/../libgstlivetorrent.so
+[[ -e $plugin ]] || die "there is no plugin beside the tests"
+ln -s "$plugin" "$dir/plugin/"
 export GST_PLUGIN_PATH=$dir/plugin
 checker source gst-launch-1.0 -m fakesrc num-buffers="$buffers" sizetype=fixed sizemax=18800 filltype=random \
     ! identity sleep-time=20000 ! livetorrentsink location="$dir/foo.tstream" port=0 \
