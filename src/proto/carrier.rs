@@ -43,6 +43,11 @@ const GROW_AFTER: Duration = Duration::from_secs(2);
 const FLATTEN_EVERY: Duration = Duration::from_millis(100);
 /// How much dearer than another a viewer's place has to be to make room for it.
 const CLEARLY: u32 = 8;
+/// A neighbour whose connection was too slow is given twice as much again after so long without
+/// trouble: it may have been our own uplink that was slow for a moment.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Twice as long after each time that this was too much, up to so long.
+const LONGEST_RETRY: Duration = Duration::from_secs(32);
 /// A class of which so many sequences went by without a request is free again.
 const MISSED: u64 = CLASSES as u64;
 
@@ -57,6 +62,19 @@ struct Allowance {
     each: usize,
 }
 
+/// A neighbour with a slow connection.
+#[derive(Debug, Clone, Copy)]
+struct Slow {
+    /// Most places for it.
+    most: usize,
+    /// Since when.
+    at: Instant,
+    /// Whether it was given more then, and not less.
+    is_tried: bool,
+    /// How long until it is given more.
+    patience: Duration,
+}
+
 /// The places that are taken.
 #[derive(Debug)]
 pub struct Carrier {
@@ -67,8 +85,7 @@ pub struct Carrier {
     allowance: Option<Allowance>,
     /// Most places in a class: those who get a piece last must not get it late.
     most_in_class: usize,
-    /// Most places of neighbours with a slow connection, and since when.
-    slow: BTreeMap<ConnId, (usize, Instant)>,
+    slow: BTreeMap<ConnId, Slow>,
     shrunk_at: Instant,
     flattened_at: Instant,
 }
@@ -108,7 +125,7 @@ impl Carrier {
             return true;
         }
         let carried = self.classes_of(conn).count();
-        if carried >= self.slow.get(&conn).map_or(usize::MAX, |(most, _)| *most) {
+        if carried >= self.most_for(now, conn) {
             return false;
         }
         let free = self.places.len() < self.most() && self.has_room(place.1);
@@ -261,13 +278,34 @@ impl Carrier {
 
     /// The connection to this neighbour is slower than what it is promised.
     pub fn too_much_for(&mut self, now: Instant, conn: ConnId) {
-        let places = self.classes_of(conn).count();
-        let (most, at) = self.slow.entry(conn).or_insert((usize::MAX, now));
-        if *most == usize::MAX || now.since(*at) >= SHRINK_EVERY {
-            (*most, *at) = (places.saturating_sub(1).max(1), now);
-            let most = *most;
-            self.keep_for(conn, most);
+        let most = self.classes_of(conn).count().saturating_sub(1).max(1);
+        let patience = match self.slow.get(&conn).copied() {
+            None => RETRY_AFTER,
+            // One wait is told by many pieces.
+            Some(slow) if now.since(slow.at) < SHRINK_EVERY => return,
+            Some(slow) if now.since(slow.at) >= LONGEST_RETRY => RETRY_AFTER,
+            Some(slow) if slow.is_tried => (slow.patience * 2).min(LONGEST_RETRY),
+            Some(slow) => slow.patience,
+        };
+        let slow = Slow {
+            most,
+            at: now,
+            is_tried: false,
+            patience,
+        };
+        self.slow.insert(conn, slow);
+        self.keep_for(conn, most);
+    }
+
+    /// Most places for a neighbour.
+    fn most_for(&mut self, now: Instant, conn: ConnId) -> usize {
+        let Some(slow) = self.slow.get_mut(&conn) else {
+            return usize::MAX;
+        };
+        if slow.most < CLASSES && now.since(slow.at) >= slow.patience {
+            (slow.most, slow.at, slow.is_tried) = (slow.most * 2, now, true);
         }
+        slow.most
     }
 
     fn keep_for(&mut self, conn: ConnId, most: usize) {
@@ -495,6 +533,54 @@ mod tests {
             !carrier.takes(at(0), ConnId(2), 1, alike),
             "it has its share"
         );
+    }
+
+    /// How many places the first neighbour of a carrier with room for all takes at `millis`.
+    fn taken(carrier: &mut Carrier, millis: u64) -> usize {
+        for class in 0..CLASSES as u64 {
+            carrier.takes(at(millis), ConnId(0), class, alike);
+        }
+        carrier.classes_of(ConnId(0)).count()
+    }
+
+    fn roomy() -> Carrier {
+        let mut carrier = Carrier::default();
+        carrier.carries(at(5000), 3.0);
+        assert_eq!(taken(&mut carrier, 5000), CLASSES);
+        carrier
+    }
+
+    #[test]
+    fn a_neighbour_that_was_slow_for_a_while_gets_back_what_it_had() {
+        let mut carrier = roomy();
+        for millis in (6000..11_000).step_by(100) {
+            carrier.too_much_for(at(millis), ConnId(0));
+        }
+        assert_eq!(taken(&mut carrier, 11_000), 1, "one is always left");
+        assert_eq!(taken(&mut carrier, 12_000), 2);
+        assert_eq!(taken(&mut carrier, 13_000), CLASSES);
+        assert_eq!(taken(&mut carrier, 90_000), CLASSES);
+    }
+
+    #[test]
+    fn a_neighbour_that_stays_slow_is_tried_less_and_less_often() {
+        let mut carrier = roomy();
+        let mut tries = Vec::new();
+        for millis in (6000..200_000).step_by(500) {
+            let before = carrier.classes_of(ConnId(0)).count();
+            let after = taken(&mut carrier, millis);
+            if after > before {
+                tries.push(millis);
+            }
+            if after > 1 {
+                carrier.too_much_for(at(millis), ConnId(0));
+            }
+        }
+        // Half a second of each is the try itself.
+        let pauses: Vec<_> = tries.windows(2).map(|two| two[1] - two[0] - 500).collect();
+        assert!(pauses.is_sorted(), "{pauses:?}");
+        assert_eq!(pauses[..3], [2000, 4000, 8000]);
+        assert_eq!(pauses.last(), Some(&32_000), "{pauses:?}");
     }
 
     #[test]
