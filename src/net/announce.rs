@@ -6,10 +6,11 @@
 //
 // SPDX-License-Identifier: MPL-2.0
 
-//! The tracker client (PROTOCOL §8; BEP 3, 12, 23).
+//! The tracker client (PROTOCOL §8; BEP 3, 12, 15, 23): whom to ask, and when.
 
 use std::{
     collections::BTreeSet,
+    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -19,21 +20,17 @@ use futures_lite::future;
 
 use super::{
     back_off::BackOff,
-    client::{self, Via},
-    driver::Shown,
     inbox::Inbound,
     notices::Notifier,
-    runtime::{Spawner, sleep, unblock, unblock_detached},
+    runtime::{Spawner, sleep},
+    shown::{Shown, Watch},
+    tracker::Tracker,
 };
 use crate::proto::{
     swarm::Origin,
     tracker::{Announce, AnnounceResponse, Event},
 };
 
-/// For one answer.
-const ANSWER_TIME: Duration = Duration::from_secs(15);
-/// Bytes of an answer: thousands of peers.
-const MAX_ANSWER: usize = 256 * 1024;
 /// No tracker is asked more often (PROTOCOL §8).
 const MIN_INTERVAL: Duration = Duration::from_secs(10);
 /// Nor less often, whatever it says: a swarm changes.
@@ -44,8 +41,6 @@ const RETRY: (Duration, Duration) = (Duration::from_secs(20), Duration::from_sec
 const LONELY_RETRY: Duration = Duration::from_secs(30);
 /// A source that came back may have begun with a tracker that knows nobody: it is told within so long.
 const RETURN_SPREAD: Duration = Duration::from_secs(4);
-/// For the last word, which nobody waits for.
-const FAREWELL_TIME: Duration = Duration::from_secs(2);
 /// Trackers of one stream; the rest is left out.
 const MAX_TRACKERS: usize = 32;
 
@@ -54,8 +49,9 @@ const MAX_TRACKERS: usize = 32;
 pub(super) struct Announcer {
     /// What it says of us, but for the event and the figures.
     pub(super) request: Announce,
-    /// A viewer looks for peers: it asks one tracker at a time (BEP 12), and oftener while it has
-    /// few or the source is away. A source wants to be found: it tells all.
+    /// A viewer looks for peers: it asks one tracker of each tier, and oftener while it has few or the
+    /// source is away. BEP 12 has one tier after the other; whoever waits for a picture cannot wait
+    /// for a tracker that is off. A source wants to be found: it tells all.
     pub(super) viewer: bool,
     pub(super) shown: Arc<Shown>,
     pub(super) inbox: Sender<Inbound>,
@@ -66,7 +62,7 @@ pub(super) struct Announcer {
 /// The trackers that know us, to be told that we go.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Farewell {
-    known_to: Arc<Mutex<BTreeSet<String>>>,
+    known_to: Arc<Mutex<BTreeSet<Tracker>>>,
 }
 
 /// How long until the next announce.
@@ -95,79 +91,104 @@ impl Pause {
             lonely: usual.min(LONELY_RETRY),
         }
     }
+
+    /// What both ask for.
+    fn longer(self, other: Self) -> Self {
+        Self {
+            usual: self.usual.max(other.usual),
+            lonely: self.lonely.max(other.lonely),
+        }
+    }
 }
 
 impl Announcer {
     /// Announces to `tiers` for as long as the driver is there.
     pub(super) fn start(self, spawner: &Spawner, tiers: Vec<Vec<String>>) {
-        let tiers = self.usable(tiers);
-        if self.viewer {
-            if !tiers.is_empty() {
-                spawner.spawn(async move { self.run(tiers).await });
-            }
-            return;
+        let mut tiers = self.usable(tiers);
+        if !self.viewer {
+            tiers = tiers.into_iter().flatten().map(|one| vec![one]).collect();
         }
-        for url in tiers.into_iter().flatten() {
+        for tier in tiers {
             let announcer = self.clone();
-            spawner.spawn(async move { announcer.run(vec![vec![url]]).await });
+            spawner.spawn(async move { announcer.run(tier).await });
         }
     }
 
     /// The tiers that we can speak to, each in an order of our own (BEP 12).
-    fn usable(&self, mut tiers: Vec<Vec<String>>) -> Vec<Vec<String>> {
+    fn usable(&self, tiers: Vec<Vec<String>>) -> Vec<Vec<Tracker>> {
         let mut left = MAX_TRACKERS;
-        for tier in &mut tiers {
-            tier.retain(|url| {
-                let scheme = url.split(':').next().unwrap_or_default();
-                let usable = ["http", "https"].contains(&scheme) && left > 0;
-                if usable {
-                    left -= 1;
-                } else {
-                    self.notifier
-                        .tracker(format!("{url} is skipped: {}", unusable(scheme)));
-                }
-                usable
+        let mut read = |url: String| {
+            let tracker = Tracker::parse(&url).and_then(|tracker| {
+                left = left.checked_sub(1).ok_or("there are too many trackers")?;
+                Ok(tracker)
             });
-            fastrand::shuffle(tier);
-        }
-        tiers.retain(|tier| !tier.is_empty());
-        tiers
+            let skipped = |reason: &&str| {
+                let text = format!("tracker {url} is skipped: {reason}");
+                self.notifier.tracker(text);
+            };
+            tracker.inspect_err(skipped).ok()
+        };
+        let mut usable: Vec<Vec<_>> = tiers
+            .into_iter()
+            .map(|tier| tier.into_iter().filter_map(&mut read).collect())
+            .collect();
+        usable.retain(|tier| !tier.is_empty());
+        usable.iter_mut().for_each(|tier| fastrand::shuffle(tier));
+        usable
     }
 
-    async fn run(&self, mut tiers: Vec<Vec<String>>) {
+    async fn run(&self, mut tier: Vec<Tracker>) {
         let mut back_off = BackOff::new(RETRY);
+        let mut watch = self.shown.watch();
         loop {
-            let pause = match self.round(&mut tiers).await {
-                Some(response) => {
+            let pause = match self.round(&mut tier).await {
+                Some(pause) => {
                     back_off.reset();
-                    let pause = Pause::after(&response);
-                    self.tell(response).await;
                     pause
                 }
                 None => Pause::after_failure(&mut back_off),
             };
-            self.wait(pause).await;
+            self.wait(&mut watch, pause).await;
         }
     }
 
-    /// Asks tier by tier until one answers, which comes first in its tier from then on.
-    async fn round(&self, tiers: &mut [Vec<String>]) -> Option<AnnounceResponse> {
-        for tier in tiers {
-            for place in 0..tier.len() {
-                match self.announce(tier[place].clone()).await {
-                    Ok(response) => {
-                        tier[..=place].rotate_right(1);
-                        return Some(response);
-                    }
-                    Err(reason) => self.notifier.tracker(reason),
+    /// Asks one after the other until one answers, which comes first from then on.
+    async fn round(&self, tier: &mut [Tracker]) -> Option<Pause> {
+        for place in 0..tier.len() {
+            match self.announce(&tier[place]).await {
+                Ok(pause) => {
+                    tier[..=place].rotate_right(1);
+                    return Some(pause);
                 }
+                Err(reason) => self.notifier.tracker(format!("tracker {reason}")),
             }
         }
         None
     }
 
-    async fn announce(&self, url: String) -> Result<AnnounceResponse, String> {
-        let event = (!self.farewell.lock().contains(&url)).then_some(Event::Started);
+    /// Asks by IPv4 and IPv6 at once, where the tracker has both; one answer is enough.
+    async fn announce(&self, tracker: &Tracker) -> Result<Pause, String> {
+        let url = tracker.url();
+        self.notifier.tracker(format!("asking tracker {url}"));
+        let event = (!self.farewell.lock().contains(tracker)).then_some(Event::Started);
+        let addresses = tracker.addresses().await?;
+        let [v4, v6] = addresses.map(|address| self.ask(tracker, address, event));
+        match future::zip(v4, v6).await {
+            (Some(Ok(one)), Some(Ok(other))) => Ok(one.longer(other)),
+            (Some(Ok(pause)), _) | (_, Some(Ok(pause))) => Ok(pause),
+            (Some(Err(reason)), _) | (_, Some(Err(reason))) => Err(reason),
+            (None, None) => Err(format!("{url}: its host has no address")),
+        }
+    }
+
+    /// What the answer from one address brings is told at once: the other may be long in coming.
+    async fn ask(
+        &self,
+        tracker: &Tracker,
+        address: Option<SocketAddr>,
+        event: Option<Event>,
+    ) -> Option<Result<Pause, String>> {
+        let address = address?;
         let stats = self.shown.stats();
         let request = Announce {
             event,
@@ -175,18 +196,22 @@ impl Announcer {
             downloaded: stats.bytes_downloaded,
             ..self.request.clone()
         };
-        let full = request.url(&url);
-        self.notifier.tracker(format!("asking tracker {url}"));
-        let answer = unblock(move || client::get(&full, MAX_ANSWER, ANSWER_TIME, Via::Direct))
-            .await
-            .map_err(|reason| format!("tracker {reason}"))?;
-        let response = AnnounceResponse::parse(&answer)
-            .map_err(|reason| format!("tracker {url}: {reason}"))?;
-        let peers = response.peers.len();
-        self.notifier
-            .tracker(format!("tracker {url} knows {peers} peers"));
-        self.farewell.lock().insert(url);
-        Ok(response)
+        let answer = tracker.ask(address, request).await;
+        Some(match answer {
+            Ok(response) => {
+                let (url, peers) = (tracker.url(), response.peers.len());
+                let mut text = format!("tracker {url} knows {peers} peers");
+                if let Some(warning) = &response.warning {
+                    text = format!("{text} and warns: {warning}");
+                }
+                self.notifier.tracker(text);
+                self.farewell.lock().insert(tracker.clone());
+                let pause = Pause::after(&response);
+                self.tell(response).await;
+                Ok(pause)
+            }
+            Err(reason) => Err(reason),
+        })
     }
 
     async fn tell(&self, response: AnnounceResponse) {
@@ -201,10 +226,10 @@ impl Announcer {
     }
 
     /// Waits as long as the circumstances, which may change meanwhile, ask for.
-    async fn wait(&self, pause: Pause) {
+    async fn wait(&self, watch: &mut Watch, pause: Pause) {
         let began = Instant::now();
         loop {
-            if self.viewer && self.shown.take_back() {
+            if self.viewer && watch.take_return() {
                 return sleep(RETURN_SPREAD.mul_f64(fastrand::f64())).await;
             }
             let looks_for_peers = self.viewer && !self.shown.is_content();
@@ -218,7 +243,7 @@ impl Announcer {
                 return;
             }
             if self.viewer {
-                future::or(sleep(left), self.shown.changed()).await;
+                future::or(sleep(left), watch.changed()).await;
             } else {
                 sleep(left).await;
             }
@@ -226,31 +251,18 @@ impl Announcer {
     }
 }
 
-/// Why a URL of this scheme is not announced to.
-fn unusable(scheme: &str) -> &'static str {
-    match scheme {
-        "udp" => "UDP trackers are not supported",
-        "http" | "https" => "there are too many trackers",
-        _ => "it is no http, https or udp URL",
-    }
-}
-
 impl Farewell {
     /// Tells every tracker that knows us that we go. Nobody waits for the answers.
     pub(super) fn say(&self, request: &Announce) {
-        for url in std::mem::take(&mut *self.lock()) {
-            let request = Announce {
+        for tracker in std::mem::take(&mut *self.lock()) {
+            tracker.tell(Announce {
                 event: Some(Event::Stopped),
                 ..request.clone()
-            };
-            unblock_detached(move || {
-                // The tracker forgets us by itself where this fails.
-                let _ = client::get(&request.url(&url), MAX_ANSWER, FAREWELL_TIME, Via::Direct);
             });
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeSet<String>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<Tracker>> {
         self.known_to.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -261,7 +273,7 @@ mod tests {
 
     use std::{
         io::{BufRead as _, BufReader, Write as _},
-        net::{SocketAddr, TcpListener},
+        net::TcpListener,
         sync::mpsc,
         thread,
     };
@@ -339,8 +351,13 @@ mod tests {
         }
     }
 
-    fn round(announcer: &Announcer, tiers: &mut [Vec<String>]) -> Option<AnnounceResponse> {
-        future::block_on(announcer.round(tiers))
+    fn round(announcer: &Announcer, tier: &mut [Tracker]) -> Option<Pause> {
+        future::block_on(announcer.round(tier))
+    }
+
+    fn trackers(urls: &[&String]) -> Vec<Tracker> {
+        let read = |url: &&String| Tracker::parse(url).unwrap();
+        urls.iter().map(read).collect()
     }
 
     #[test]
@@ -349,23 +366,21 @@ mod tests {
         let (refuses, refused) = tracker(b"d14:failure reason2:noe");
         let (answers, asked) = tracker(b"d8:intervali60e5:peers6:\x7f\0\0\x01\0\x09e");
         let (last, never) = tracker(b"de");
-        let mut tiers = [
-            vec![refuses.clone()],
-            vec![refuses.clone(), answers.clone(), last.clone()],
-        ];
-        let response = round(&bench.announcer, &mut tiers).unwrap();
-        assert_eq!(response.peers, [SocketAddr::from(([127, 0, 0, 1], 9))]);
-        assert_eq!(tiers[1], [answers, refuses, last]);
-        for _ in 0..2 {
-            assert!(refused.recv_timeout(LIMIT).is_ok());
-        }
+        let mut tier = trackers(&[&refuses, &answers, &last]);
+        assert!(round(&bench.announcer, &mut tier).is_some());
+        let Ok(Inbound::Candidates { addresses, .. }) = bench.inputs.try_recv() else {
+            panic!("no candidates");
+        };
+        assert_eq!(addresses, [SocketAddr::from(([127, 0, 0, 1], 9))]);
+        assert_eq!(tier, trackers(&[&answers, &refuses, &last]));
+        assert!(refused.recv_timeout(LIMIT).is_ok());
         let target = asked.recv_timeout(LIMIT).unwrap();
         let infohash = format!("info_hash={}", "%FF".repeat(20));
         for part in [&infohash, "&port=7764&", "&left=1&", "&event=started"] {
             assert!(target.contains(part), "{part}: {target}");
         }
         assert!(never.try_recv().is_err());
-        let texts: Vec<_> = bench.notices.iter().take(6).collect();
+        let texts: Vec<_> = bench.notices.iter().take(4).collect();
         assert!(
             matches!(&texts[..], [_, Notice::Tracker(first), .., Notice::Tracker(last)]
                 if first.contains("no") && last.contains("1 peers")),
@@ -377,9 +392,9 @@ mod tests {
     fn started_is_said_until_it_was_heard_and_stopped_to_whom_heard_it() {
         let bench = bench(true);
         let (url, asked) = tracker(b"d8:intervali60e5:peers0:e");
-        let mut tiers = [vec![url]];
+        let mut tier = trackers(&[&url]);
         for has_event in [true, false] {
-            round(&bench.announcer, &mut tiers).unwrap();
+            round(&bench.announcer, &mut tier).unwrap();
             let target = asked.recv_timeout(LIMIT).unwrap();
             assert_eq!(target.contains("event=started"), has_event, "{target}");
         }
@@ -392,14 +407,16 @@ mod tests {
     }
 
     #[test]
-    fn a_viewer_asks_one_tracker_and_hands_the_peers_over_and_a_source_tells_all() {
-        for (viewer, expected) in [(true, 1), (false, 2)] {
+    fn a_viewer_asks_one_tracker_of_each_tier_and_hands_the_peers_over_and_a_source_tells_all() {
+        for (viewer, expected) in [(true, 2), (false, 3)] {
             let bench = bench(viewer);
-            let (first, asked_first) = tracker(b"d8:intervali60e5:peers6:\x7f\0\0\x01\0\x09e");
-            let (second, asked_second) = tracker(b"d8:intervali60e5:peers6:\x7f\0\0\x01\0\x09e");
+            let asked: Vec<_> = (0..3)
+                .map(|_| tracker(b"d8:intervali60e5:peers6:\x7f\0\0\x01\0\x09e"))
+                .collect();
             let (stop, stopped) = async_channel::bounded::<()>(1);
             let announcer = bench.announcer;
-            let tiers = vec![vec![first], vec![second]];
+            let url = |place: usize| asked[place].0.clone();
+            let tiers = vec![vec![url(0), url(1)], vec![url(2)]];
             let runtime = Runtime::start("test", move |spawner| async move {
                 announcer.start(&spawner, tiers);
                 let _ = stopped.recv().await;
@@ -409,11 +426,13 @@ mod tests {
                 |notice: &Notice| matches!(notice, Notice::Tracker(text) if text.contains("knows"));
             let answered = bench.notices.iter().filter(knows).take(expected).count();
             assert_eq!(answered, expected);
-            assert!(asked_first.recv_timeout(LIMIT).is_ok());
-            if !viewer {
-                assert!(asked_second.recv_timeout(LIMIT).is_ok());
-            } else {
-                assert!(asked_second.try_recv().is_err());
+            let was_asked = |place: usize| asked[place].1.try_recv().is_ok();
+            assert_eq!(
+                (0..2).filter(|&place| was_asked(place)).count(),
+                expected - 1
+            );
+            assert!(was_asked(2));
+            for _ in 0..if viewer { expected } else { 0 } {
                 let Ok(Inbound::Candidates { origin, addresses }) = bench.inputs.recv_blocking()
                 else {
                     panic!("no candidates");
@@ -461,9 +480,9 @@ mod tests {
         let bench = bench(true);
         let tier = ["udp://a/announce", "http://b/announce", "wss://c"].map(String::from);
         let usable = bench.announcer.usable(vec![tier.into(), Vec::new()]);
-        assert_eq!(usable, [["http://b/announce"]]);
+        assert_eq!(usable, [trackers(&[&"http://b/announce".to_owned()])]);
         let texts: Vec<_> = bench.notices.iter().take(2).collect();
-        for (notice, part) in texts.iter().zip(["UDP", "wss"]) {
+        for (notice, part) in texts.iter().zip(["port", "wss"]) {
             assert!(matches!(notice, Notice::Tracker(text)
                 if text.contains("skipped") && text.contains(part)));
         }

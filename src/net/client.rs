@@ -10,20 +10,23 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use ureq::{Agent, Proxy, http::Uri};
+use ureq::{Agent, Proxy, config::IpFamily, http::Uri};
+
+use crate::proto::tracker::udp::Family;
 
 /// To open a connection: who is off does not keep us from asking the next one.
 const CONNECT_TIME: Duration = Duration::from_secs(5);
 /// More than that is a loop.
 const MAX_REDIRECTS: u32 = 5;
 
-/// Whether the environment's proxy counts.
+/// Whether the environment's proxy counts, and which addresses of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Via {
     /// `http_proxy` and its kin, but for this host.
     Environment,
-    /// A tracker takes the address it is asked from for ours.
-    Direct,
+    /// A tracker takes the address it is asked from for ours, so that has to be one of ours, and of
+    /// the family that it is to know.
+    Direct(Family),
 }
 
 /// Fetches `url` (http or https), at most `limit` bytes, within `timeout`.
@@ -53,11 +56,17 @@ fn fetch_body(
         Via::Environment if !is_this_host(&uri) => Proxy::try_from_env(),
         _ => None,
     };
+    let family = match via {
+        Via::Environment => IpFamily::Any,
+        Via::Direct(Family::V4) => IpFamily::Ipv4Only,
+        Via::Direct(Family::V6) => IpFamily::Ipv6Only,
+    };
     let config = Agent::config_builder()
         .timeout_global(Some(timeout))
         .timeout_connect(Some(CONNECT_TIME))
         .max_redirects(MAX_REDIRECTS)
         .proxy(proxy)
+        .ip_family(family)
         .user_agent(concat!("livetorrent/", env!("CARGO_PKG_VERSION")))
         .build();
     let mut response = config.new_agent().get(uri).call()?;
@@ -129,14 +138,14 @@ mod tests {
     #[test]
     fn errors_name_the_url_and_the_reason() {
         let (url, thread) = serve_once("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
-        let error = get(&url, 4, LIMIT, Via::Direct).unwrap_err();
+        let error = get(&url, 4, LIMIT, Via::Direct(Family::V4)).unwrap_err();
         assert!(error.contains(&url) && error.contains("404"), "{error}");
         thread.join().unwrap();
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
         let limit = Duration::from_millis(50);
-        let error = get(&url, 4, limit, Via::Direct).unwrap_err();
+        let error = get(&url, 4, limit, Via::Direct(Family::V4)).unwrap_err();
         assert!(error.contains("no answer within"), "{error}");
-        assert!(get("no url", 4, LIMIT, Via::Direct).is_err());
+        assert!(get("no url", 4, LIMIT, Via::Direct(Family::V4)).is_err());
     }
 }

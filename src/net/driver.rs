@@ -12,10 +12,7 @@ use std::{
     collections::{HashMap, HashSet, VecDeque},
     io,
     net::SocketAddr,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -31,13 +28,13 @@ use super::{
     notices::Notifier,
     outlet::Outlet,
     runtime::{Spawner, TcpStream, connect, sleep_until},
+    shown::Shown,
     story::Story,
 };
 use crate::proto::{
     lap::Lap,
     piece::Piece,
-    stats::Stats,
-    swarm::{ConnId, ENOUGH_PEERS, Event, Input, Origin, Output, Playback, Swarm},
+    swarm::{ConnId, Event, Input, Origin, Output, Playback, Swarm},
     wire::{Decoder, Message},
 };
 
@@ -71,94 +68,6 @@ pub(super) struct Sources {
     pub(super) taken: Receiver<()>,
     /// Closed to stop.
     pub(super) stop: Receiver<()>,
-}
-
-/// What others may know about the swarm without asking it.
-#[derive(Debug)]
-pub(super) struct Shown {
-    stats: Mutex<Arc<Stats>>,
-    peers: AtomicUsize,
-    /// Who has fewer asks the tracker for more.
-    enough: usize,
-    /// The source is away: the trackers may know where it went.
-    away: AtomicBool,
-    /// The source came back since somebody looked.
-    back: AtomicBool,
-    /// Closed never; a token when there is more, or something else, to ask the trackers for.
-    changed: (Sender<()>, Receiver<()>),
-}
-
-impl Shown {
-    /// Nothing yet; at most so many peers are to come.
-    pub(super) fn new(max_peers: usize) -> Self {
-        Self {
-            stats: Mutex::default(),
-            peers: AtomicUsize::new(0),
-            enough: max_peers.min(ENOUGH_PEERS),
-            away: AtomicBool::new(false),
-            back: AtomicBool::new(false),
-            changed: async_channel::bounded(1),
-        }
-    }
-
-    /// The newest snapshot.
-    pub(super) fn stats(&self) -> Arc<Stats> {
-        Arc::clone(&self.stats.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Whether the source is there, and peers enough finished the handshake and are still there. One
-    /// that cannot be called hears of others from the tracker only, and those whom it heard of first
-    /// may be full.
-    pub(super) fn is_content(&self) -> bool {
-        self.peers.load(Ordering::Relaxed) >= self.enough && !self.away.load(Ordering::Relaxed)
-    }
-
-    /// Whether the source came back since this was asked last.
-    pub(super) fn take_back(&self) -> bool {
-        self.back.swap(false, Ordering::Relaxed)
-    }
-
-    /// Waits until [`Self::is_content`] or [`Self::take_back`] may tell something else.
-    pub(super) async fn changed(&self) {
-        let _ = self.changed.1.recv().await;
-    }
-
-    pub(super) fn observe(&self, event: &Event) {
-        match event {
-            Event::PeerAdded { .. } => {
-                self.peers.fetch_add(1, Ordering::Relaxed);
-            }
-            Event::PeerRemoved { .. } => self.peer_gone(),
-            Event::SourceAway => {
-                self.away.store(true, Ordering::Relaxed);
-                self.tell_change();
-            }
-            Event::SourceBack => {
-                self.away.store(false, Ordering::Relaxed);
-                self.back.store(true, Ordering::Relaxed);
-                self.tell_change();
-            }
-            _ => {}
-        }
-    }
-
-    fn tell_change(&self) {
-        // A token that is still there says the same.
-        let _ = self.changed.0.try_send(());
-    }
-
-    /// Only the driver's task counts, so nothing comes between reading and writing.
-    fn peer_gone(&self) {
-        let left = self.peers.load(Ordering::Relaxed).saturating_sub(1);
-        self.peers.store(left, Ordering::Relaxed);
-        if left < self.enough {
-            self.tell_change();
-        }
-    }
-
-    fn set_stats(&self, stats: Stats) {
-        *self.stats.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(stats);
-    }
 }
 
 /// The task's state.

@@ -28,7 +28,7 @@ const RETRY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs
 const REFRESH: Duration = Duration::from_secs(300);
 
 /// HOST:PORT.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct HostPort {
     pub(super) host: String,
     pub(super) port: u16,
@@ -48,16 +48,17 @@ impl HostPort {
         Self::new(host, port)
     }
 
-    /// The far end of an `http` or `https` URL, with the scheme's port where it names none.
+    /// The far end of a URL, with the scheme's port where it names none and its scheme has one.
     pub(super) fn of_url(url: &str) -> Option<Self> {
         let url: ureq::http::Uri = url.parse().ok()?;
         let default = match url.scheme_str()? {
-            "http" => 80,
-            "https" => 443,
-            _ => return None,
+            "http" => Some(80),
+            "https" => Some(443),
+            _ => None,
         };
         let host = url.host()?.trim_start_matches('[').trim_end_matches(']');
-        Self::new(host, url.port_u16().unwrap_or(default))
+        let port = url.port_u16().or(default).filter(|&port| port != 0)?;
+        Self::new(host, port)
     }
 
     fn new(host: &str, port: u16) -> Option<Self> {
@@ -150,7 +151,9 @@ mod tests {
                 "http://[2001:db8::1]:7764/announce",
                 Some("[2001:db8::1]:7764"),
             ),
-            ("udp://example.org:1/announce", None),
+            ("udp://example.org:1/announce", Some("example.org:1")),
+            ("udp://example.org/announce", None),
+            ("http://example.org:0/announce", None),
             ("announce", None),
         ] {
             assert_eq!(shown(HostPort::of_url(url)).as_deref(), target, "{url}");

@@ -20,7 +20,8 @@
 //! | `connection` | one peer: bytes to messages, frames to bytes |
 //! | `listener`, `door`, `admission` | the port, who comes in, and how many at once |
 //! | `http` | the source's tracker and `.tstream` |
-//! | `announce`, `client`, `lookup`, `back_off` | trackers and names, asked again and again |
+//! | `announce`, `tracker`, `client`, `lookup`, `back_off` | trackers and names, asked again and again |
+//! | `shown` | what others know of the swarm without asking it |
 //! | `outlet` | verified bytes to the streaming thread |
 //! | `notices` | news to the element, on a thread of their own |
 //! | `story` | what goes on, for the log |
@@ -41,9 +42,11 @@ mod lookup;
 mod notices;
 pub mod outlet;
 mod runtime;
+mod shown;
 mod story;
 #[cfg(test)]
 mod tests;
+mod tracker;
 
 use std::{
     io,
@@ -62,11 +65,12 @@ use self::{
     client::Via,
     clock::Clock,
     door::Door,
-    driver::{Command, Connections, Shown, Sources},
+    driver::{Command, Connections, Sources},
     lookup::HostPort,
     notices::{NoticeThread, Notifier},
     outlet::Outlet,
     runtime::{Runtime, Spawner},
+    shown::Shown,
     story::Story,
 };
 use crate::proto::{
@@ -355,9 +359,11 @@ impl Setup {
             }
         }
         if viewer {
+            let is_http = |url: &&String| url.starts_with("http");
             for target in trackers
                 .iter()
                 .flatten()
+                .filter(is_http)
                 .filter_map(|url| HostPort::of_url(url))
             {
                 driver.look_up(target, Origin::Announce);

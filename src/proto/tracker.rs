@@ -6,20 +6,23 @@
 //
 // SPDX-License-Identifier: MPL-2.0
 
-//! Trackers over HTTP, without IO (PROTOCOL §8; BEP 3, 7, 23, 48).
+//! Trackers over HTTP and UDP, without IO (PROTOCOL §8; BEP 3, 7, 15, 23, 48).
 //!
 //! A client makes the URL of an [`Announce`] and reads the body that comes back with
-//! [`AnnounceResponse::parse`]. A source answers with a [`TrackerServer`], which keeps who
-//! announced and is handed the time, the query string and the addresses of the connection.
+//! [`AnnounceResponse::parse`], or exchanges the datagrams of a [`UdpAnnounce`]. A source answers with a
+//! [`TrackerServer`], which keeps who announced and is handed the time, the query string and the
+//! addresses of the connection.
 
 mod client;
 mod entries;
 mod query;
 mod server;
+pub mod udp;
 
 pub use client::{Announce, AnnounceResponse, ResponseError};
 pub use query::{AnnounceQuery, QueryError};
 pub use server::TrackerServer;
+pub use udp::UdpAnnounce;
 
 /// What an announce tells beyond "still here" (BEP 3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -25,7 +25,7 @@ use crate::proto::{
 /// Most addresses of one response that are used.
 pub(super) const MAX_PEERS: usize = 200;
 /// Most characters of a tracker's words that are kept.
-const MAX_TEXT: usize = 256;
+pub(super) const MAX_TEXT: usize = 256;
 /// No tracker is asked more often than our own lets viewers ask (PROTOCOL §8).
 const MIN_INTERVAL: Duration = Duration::from_secs(10);
 /// Nor forgotten for longer than this, whatever it says.
@@ -139,10 +139,7 @@ impl AnnounceResponse {
             let reason = reason.text(MAX_TEXT).unwrap_or_default();
             return Err(ResponseError::Refused(reason));
         }
-        let interval = |key: &[u8]| {
-            let seconds = dict.get(key)?.int::<u64>()?;
-            Some(Duration::from_secs(seconds).clamp(MIN_INTERVAL, MAX_INTERVAL))
-        };
+        let interval = |key: &[u8]| dict.get(key)?.int().map(bounded_interval);
         Ok(Self {
             interval: interval(b"interval").unwrap_or(DEFAULT_INTERVAL),
             min_interval: interval(b"min interval"),
@@ -152,6 +149,11 @@ impl AnnounceResponse {
             peers: read_peers(dict),
         })
     }
+}
+
+/// Seconds as a tracker says them, within reason.
+pub(super) fn bounded_interval(seconds: u64) -> Duration {
+    Duration::from_secs(seconds).clamp(MIN_INTERVAL, MAX_INTERVAL)
 }
 
 /// `peers` in either form and `peers6`.

@@ -1,0 +1,200 @@
+// Copyright (C) 2026 The livetorrent authors
+//
+// This Source Code Form is subject to the terms of the Mozilla Public License, v2.0.
+// If a copy of the MPL was not distributed with this file, You can obtain one at
+// <https://mozilla.org/MPL/2.0/>.
+//
+// SPDX-License-Identifier: MPL-2.0
+
+//! What others may know about the swarm without asking it.
+
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
+};
+
+use async_channel::{Receiver, Sender};
+
+use crate::proto::{
+    stats::Stats,
+    swarm::{ENOUGH_PEERS, Event},
+};
+
+/// The newest figures, and how well connected the swarm is.
+#[derive(Debug)]
+pub(super) struct Shown {
+    stats: Mutex<Arc<Stats>>,
+    peers: AtomicUsize,
+    /// Who has fewer looks for more.
+    enough: usize,
+    /// The source is away: the trackers may know where it went.
+    away: AtomicBool,
+    /// How often the source came back.
+    returns: AtomicUsize,
+    /// A token for each [`Watch`] when there is more, or something else, to look for.
+    watches: Mutex<Vec<Sender<()>>>,
+}
+
+/// Waits for changes of [`Shown`].
+#[derive(Debug)]
+pub(super) struct Watch {
+    shown: Arc<Shown>,
+    changed: Receiver<()>,
+    returns: usize,
+}
+
+impl Shown {
+    /// Nothing yet; at most so many peers are to come.
+    pub(super) fn new(max_peers: usize) -> Self {
+        Self {
+            stats: Mutex::default(),
+            peers: AtomicUsize::new(0),
+            enough: max_peers.min(ENOUGH_PEERS),
+            away: AtomicBool::new(false),
+            returns: AtomicUsize::new(0),
+            watches: Mutex::default(),
+        }
+    }
+
+    /// The newest snapshot.
+    pub(super) fn stats(&self) -> Arc<Stats> {
+        Arc::clone(&self.stats.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn set_stats(&self, stats: Stats) {
+        *self.stats.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(stats);
+    }
+
+    /// Whether the source is there, and peers enough finished the handshake and are still there. One
+    /// that cannot be called hears of others from the tracker only, and those whom it heard of first
+    /// may be full.
+    pub(super) fn is_content(&self) -> bool {
+        self.peers.load(Ordering::Relaxed) >= self.enough && !self.away.load(Ordering::Relaxed)
+    }
+
+    /// One that waits for changes from here on.
+    pub(super) fn watch(self: &Arc<Self>) -> Watch {
+        let (tell, changed) = async_channel::bounded(1);
+        self.watches().push(tell);
+        Watch {
+            shown: Arc::clone(self),
+            changed,
+            returns: self.returns.load(Ordering::Relaxed),
+        }
+    }
+
+    pub(super) fn observe(&self, event: &Event) {
+        match event {
+            Event::PeerAdded { .. } => {
+                self.peers.fetch_add(1, Ordering::Relaxed);
+            }
+            Event::PeerRemoved { .. } => self.peer_gone(),
+            Event::SourceAway => {
+                self.away.store(true, Ordering::Relaxed);
+                self.tell_change();
+            }
+            Event::SourceBack => {
+                self.away.store(false, Ordering::Relaxed);
+                self.returns.fetch_add(1, Ordering::Relaxed);
+                self.tell_change();
+            }
+            _ => {}
+        }
+    }
+
+    /// Only the driver's task counts, so nothing comes between reading and writing.
+    fn peer_gone(&self) {
+        let left = self.peers.load(Ordering::Relaxed).saturating_sub(1);
+        self.peers.store(left, Ordering::Relaxed);
+        if left < self.enough {
+            self.tell_change();
+        }
+    }
+
+    fn tell_change(&self) {
+        // A token that is still there says the same.
+        self.watches()
+            .retain(|watch| !matches!(watch.try_send(()), Err(error) if error.is_closed()));
+    }
+
+    fn watches(&self) -> MutexGuard<'_, Vec<Sender<()>>> {
+        self.watches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Watch {
+    /// Waits until [`Shown::is_content`] or [`Self::take_return`] may tell something else.
+    pub(super) async fn changed(&self) {
+        let _ = self.changed.recv().await;
+    }
+
+    /// Whether the source came back since this was asked last.
+    pub(super) fn take_return(&mut self) -> bool {
+        let returns = self.shown.returns.load(Ordering::Relaxed);
+        std::mem::replace(&mut self.returns, returns) != returns
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use futures_lite::future;
+    use std::net::SocketAddr;
+
+    fn peer() -> (String, SocketAddr) {
+        (String::new(), SocketAddr::from(([127, 0, 0, 1], 9)))
+    }
+
+    fn added() -> Event {
+        let (id, address) = peer();
+        Event::PeerAdded { id, address }
+    }
+
+    fn removed() -> Event {
+        let (id, address) = peer();
+        let reason = String::new();
+        Event::PeerRemoved {
+            id,
+            address,
+            reason,
+        }
+    }
+
+    #[test]
+    fn a_viewer_is_content_with_the_source_and_peers_enough() {
+        let shown = Shown::new(2);
+        assert!(!shown.is_content());
+        shown.observe(&added());
+        shown.observe(&added());
+        assert!(shown.is_content());
+        shown.observe(&Event::SourceAway);
+        assert!(!shown.is_content());
+        shown.observe(&Event::SourceBack);
+        assert!(shown.is_content());
+        shown.observe(&removed());
+        assert!(!shown.is_content());
+    }
+
+    #[test]
+    fn everybody_who_watches_is_told_of_each_change_once() {
+        let shown = Arc::new(Shown::new(2));
+        let mut watches = [shown.watch(), shown.watch()];
+        shown.observe(&added());
+        for watch in &mut watches {
+            assert!(future::block_on(future::poll_once(watch.changed())).is_none());
+            assert!(!watch.take_return());
+        }
+        shown.observe(&Event::SourceAway);
+        shown.observe(&Event::SourceBack);
+        for watch in &mut watches {
+            future::block_on(watch.changed());
+            assert!(future::block_on(future::poll_once(watch.changed())).is_none());
+            assert!(watch.take_return());
+            assert!(!watch.take_return());
+        }
+        drop(watches);
+        shown.observe(&Event::SourceAway);
+        assert!(shown.watches().is_empty());
+    }
+}

@@ -1,0 +1,341 @@
+// Copyright (C) 2026 The livetorrent authors
+//
+// This Source Code Form is subject to the terms of the Mozilla Public License, v2.0.
+// If a copy of the MPL was not distributed with this file, You can obtain one at
+// <https://mozilla.org/MPL/2.0/>.
+//
+// SPDX-License-Identifier: MPL-2.0
+
+//! One announce to one tracker, over HTTP or UDP, by IPv4 and by IPv6 where it has both: a tracker
+//! learns the address that it is asked from, and tells viewers of the same family (BEP 7, BEP 15).
+
+use std::{
+    io,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    time::{Duration, Instant},
+};
+
+use super::{
+    client::{self, Via},
+    lookup::HostPort,
+    runtime::{resolve, unblock, unblock_detached},
+};
+use crate::proto::tracker::{
+    Announce, AnnounceResponse, UdpAnnounce,
+    udp::{Family, MAX_DATAGRAM, Progress},
+};
+
+/// To look its name up.
+const LOOKUP_TIME: Duration = Duration::from_secs(10);
+/// For one answer.
+const ANSWER_TIME: Duration = Duration::from_secs(15);
+/// For the last word, which nobody waits for.
+const FAREWELL_TIME: Duration = Duration::from_secs(2);
+/// Bytes of an answer over HTTP: thousands of peers.
+const MAX_ANSWER: usize = 256 * 1024;
+
+/// A tracker that we can speak to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Tracker {
+    url: String,
+    target: HostPort,
+    transport: Transport,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Transport {
+    Http,
+    Udp,
+}
+
+impl Tracker {
+    /// Reads an announce URL.
+    ///
+    /// # Errors
+    /// Why it cannot be announced to.
+    pub(super) fn parse(url: &str) -> Result<Self, &'static str> {
+        let transport = match url.split(':').next() {
+            Some("http" | "https") => Transport::Http,
+            Some("udp") => Transport::Udp,
+            _ => return Err("it is no http, https or udp URL"),
+        };
+        let target = HostPort::of_url(url).ok_or("it names no host and port")?;
+        let url = url.to_owned();
+        Ok(Self {
+            url,
+            target,
+            transport,
+        })
+    }
+
+    /// The URL.
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Where to ask: an address of each family that it has.
+    ///
+    /// # Errors
+    /// In words: the URL, and why there is none.
+    pub(super) async fn addresses(&self) -> Result<[Option<SocketAddr>; 2], String> {
+        let HostPort { host, port } = self.target.clone();
+        let found = match host.parse() {
+            Ok(ip) => vec![SocketAddr::new(ip, port)],
+            Err(_) => resolve(host, port, LOOKUP_TIME)
+                .await
+                .map_err(|error| self.unknown(&error))?,
+        };
+        Ok(one_of_each(found))
+    }
+
+    fn unknown(&self, error: &io::Error) -> String {
+        let (url, host) = (&self.url, &self.target.host);
+        format!("{url}: cannot look up {host}: {error}")
+    }
+
+    /// Asks at one of [`Self::addresses`].
+    ///
+    /// # Errors
+    /// In words: the URL, and what failed.
+    pub(super) async fn ask(
+        &self,
+        address: SocketAddr,
+        request: Announce,
+    ) -> Result<AnnounceResponse, String> {
+        let tracker = self.clone();
+        unblock(move || tracker.ask_blocking(address, request, ANSWER_TIME)).await
+    }
+
+    /// Tells it something that needs no answer.
+    pub(super) fn tell(self, request: Announce) {
+        unblock_detached(move || {
+            let HostPort { host, port } = self.target.clone();
+            let found = std::net::ToSocketAddrs::to_socket_addrs(&(host, port));
+            // The tracker forgets us by itself where this fails.
+            for address in one_of_each(found.into_iter().flatten())
+                .into_iter()
+                .flatten()
+            {
+                let _ = self.ask_blocking(address, request.clone(), FAREWELL_TIME);
+            }
+        });
+    }
+
+    fn ask_blocking(
+        &self,
+        address: SocketAddr,
+        request: Announce,
+        limit: Duration,
+    ) -> Result<AnnounceResponse, String> {
+        let url = &self.url;
+        match self.transport {
+            Transport::Http => {
+                let via = Via::Direct(family(address));
+                let answer = client::get(&request.url(url), MAX_ANSWER, limit, via)?;
+                AnnounceResponse::parse(&answer).map_err(|reason| format!("{url}: {reason}"))
+            }
+            Transport::Udp => {
+                let exchange = UdpAnnounce::new(request, family(address), fastrand::Rng::new());
+                exchange_datagrams(address, exchange, limit).map_err(|error| {
+                    let reason = match error.kind() {
+                        io::ErrorKind::TimedOut => format!("no answer within {limit:?}"),
+                        io::ErrorKind::ConnectionRefused => "nobody listens there".to_owned(),
+                        _ => error.to_string(),
+                    };
+                    format!("{url}: {reason}")
+                })
+            }
+        }
+    }
+}
+
+const fn family(address: SocketAddr) -> Family {
+    match address {
+        SocketAddr::V4(_) => Family::V4,
+        SocketAddr::V6(_) => Family::V6,
+    }
+}
+
+fn one_of_each(addresses: impl IntoIterator<Item = SocketAddr>) -> [Option<SocketAddr>; 2] {
+    let mut first = [None; 2];
+    for address in addresses {
+        first[usize::from(address.is_ipv6())].get_or_insert(address);
+    }
+    first
+}
+
+/// Sends requests and takes answers until that is through, or `limit` is over.
+fn exchange_datagrams(
+    address: SocketAddr,
+    mut exchange: UdpAnnounce,
+    limit: Duration,
+) -> io::Result<AnnounceResponse> {
+    let any: SocketAddr = match address {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    let socket = UdpSocket::bind(any)?;
+    // From here on only the tracker's datagrams come, and its host's word that nobody listens.
+    socket.connect(address)?;
+    let deadline = Instant::now() + limit;
+    let mut buffer = [0; MAX_DATAGRAM];
+    loop {
+        let (datagram, wait) = exchange.request();
+        socket.send(&datagram)?;
+        let next = (Instant::now() + wait).min(deadline);
+        loop {
+            let left = next.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            socket.set_read_timeout(Some(left))?;
+            let received = match socket.recv(&mut buffer) {
+                Ok(length) => exchange.received(&buffer[..length]),
+                Err(error) if is_timeout(&error) => break,
+                Err(error) => return Err(error),
+            };
+            match received {
+                Progress::Ignored => {}
+                Progress::Next => break,
+                Progress::Done(response) => return response.map_err(io::Error::other),
+            }
+        }
+        if Instant::now() >= deadline {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+    }
+}
+
+fn is_timeout(error: &io::Error) -> bool {
+    use io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
+    matches!(error.kind(), Interrupted | TimedOut | WouldBlock)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use crate::proto::metainfo::Infohash;
+    use futures_lite::future;
+    use std::thread;
+
+    fn request() -> Announce {
+        Announce {
+            infohash: Infohash([0xff; 20]),
+            peer_id: *b"-LV0100-abcdefghijkl",
+            port: 7764,
+            uploaded: 0,
+            downloaded: 0,
+            left: 1,
+            numwant: 50,
+            event: None,
+            key: 1,
+        }
+    }
+
+    /// A UDP tracker that loses the first datagram, and answers each other one with what `answer`
+    /// makes of it, until that makes nothing.
+    fn tracker(
+        answer: impl Fn(&[u8]) -> Option<Vec<u8>> + Send + 'static,
+    ) -> (Tracker, SocketAddr, thread::JoinHandle<usize>) {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = socket.local_addr().unwrap();
+        let thread = thread::spawn(move || {
+            let mut buffer = [0; 200];
+            socket.recv_from(&mut buffer).unwrap();
+            let mut told = 0;
+            loop {
+                let (length, from) = socket.recv_from(&mut buffer).unwrap();
+                let Some(answer) = answer(&buffer[..length]) else {
+                    return told;
+                };
+                told += 1;
+                socket.send_to(&answer, from).unwrap();
+                if length > 16 {
+                    return told;
+                }
+            }
+        });
+        let tracker = Tracker::parse(&format!("udp://{address}/announce")).unwrap();
+        (tracker, address, thread)
+    }
+
+    #[test]
+    fn a_lost_datagram_is_sent_again_and_the_peers_come() {
+        let (tracker, address, thread) = tracker(|datagram| {
+            let head = [&[0, 0, 0, u8::from(datagram.len() > 16)], &datagram[12..16]].concat();
+            let rest: &[u8] = match datagram.len() {
+                16 => &[5; 8],
+                _ => &[0, 0, 0, 60, 0, 0, 0, 0, 0, 0, 0, 1, 127, 0, 0, 1, 0, 9],
+            };
+            Some([&head, rest].concat())
+        });
+        let response = future::block_on(tracker.ask(address, request())).unwrap();
+        assert_eq!(response.peers, ["127.0.0.1:9".parse().unwrap()]);
+        assert_eq!(thread.join().unwrap(), 2);
+    }
+
+    #[test]
+    fn an_error_names_the_url_and_the_reason() {
+        let (tracker, address, thread) =
+            tracker(|datagram| Some([&[0, 0, 0, 3], &datagram[12..16], b"not here"].concat()));
+        let error = future::block_on(tracker.ask(address, request())).unwrap_err();
+        assert!(
+            error.contains(tracker.url()) && error.contains("refused: not here"),
+            "{error}"
+        );
+        drop(thread);
+        let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = silent.local_addr().unwrap();
+        let nobody = Tracker::parse(&format!("udp://{address}")).unwrap();
+        let limit = Duration::from_millis(50);
+        let error = nobody.ask_blocking(address, request(), limit).unwrap_err();
+        assert!(error.contains("no answer within 50ms"), "{error}");
+        drop(silent);
+        let error = nobody
+            .ask_blocking(address, request(), ANSWER_TIME)
+            .unwrap_err();
+        assert!(error.contains("nobody listens"), "{error}");
+    }
+
+    #[test]
+    fn a_tracker_is_asked_at_one_address_of_each_family() {
+        let found = |texts: &[&str]| {
+            let addresses = texts.iter().map(|text| text.parse().unwrap());
+            one_of_each(addresses).map(|address: Option<SocketAddr>| address.map(|a| a.to_string()))
+        };
+        assert_eq!(
+            found(&[
+                "1.2.3.4:1",
+                "[2001:db8::1]:1",
+                "1.2.3.5:1",
+                "[2001:db8::2]:1"
+            ]),
+            [Some("1.2.3.4:1".into()), Some("[2001:db8::1]:1".into())]
+        );
+        assert_eq!(found(&[]), [None, None]);
+        let tracker = Tracker::parse("http://[::1]:5/announce").unwrap();
+        assert_eq!(
+            future::block_on(tracker.addresses()),
+            Ok([None, Some("[::1]:5".parse().unwrap())])
+        );
+        let tracker = Tracker::parse("udp://localhost:5").unwrap();
+        let found = future::block_on(tracker.addresses()).unwrap();
+        assert!(found.into_iter().flatten().count() > 0);
+        let tracker = Tracker::parse("udp://nobody.invalid:5").unwrap();
+        let error = future::block_on(tracker.addresses()).unwrap_err();
+        assert!(error.contains("cannot look up nobody.invalid"), "{error}");
+    }
+
+    #[test]
+    fn urls_that_cannot_be_announced_to_are_refused_with_the_reason() {
+        for (url, reason) in [
+            ("wss://a/announce", "no http"),
+            ("udp://a/announce", "no host and port"),
+            ("udp://", "no host and port"),
+            ("http:", "no host and port"),
+        ] {
+            assert!(Tracker::parse(url).unwrap_err().contains(reason), "{url}");
+        }
+    }
+}
