@@ -12,6 +12,7 @@
 mod bad_input;
 mod broadcast;
 mod clock_wrap;
+mod discovery;
 mod distance;
 mod durability;
 mod hostile;

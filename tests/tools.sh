@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# Copyright (C) 2026 The livetorrent authors
+#
+# This Source Code Form is subject to the terms of the Mozilla Public License, v2.0.
+# If a copy of the MPL was not distributed with this file, You can obtain one at
+# <https://mozilla.org/MPL/2.0/>.
+#
+# SPDX-License-Identifier: MPL-2.0
+
+# Fetches the programs of others that tests speak to, into the build folder: opentracker (Debian's
+# package, unpacked and not installed, which would start it as a service) and bittorrent-tracker
+# (npm's). Safe to run again; with nothing to do it is silent.
+#
+# usage: tools.sh [--help]
+
+set -euo pipefail
+# shellcheck source=pipelines/lib.bash
+source "$(dirname "${BASH_SOURCE[0]}")/../pipelines/lib.bash"
+
+case ${1-} in
+    '') ;;
+    -h | --help) usage; exit ;;
+    *) usage_error "$1" ;;
+esac
+
+readonly tools=${CARGO_TARGET_DIR:-$project/target}/tools
+readonly npm_tracker=bittorrent-tracker@11.2.3
+fresh=
+trap '[[ -z $fresh ]] || rm -rf "$fresh"' EXIT
+
+command -v npm >/dev/null || "$project/pipelines/setup.sh" --check --with npm
+mkdir -p "$tools"
+
+# fetch NAME COMMAND: what the command leaves in a new folder becomes the folder NAME of the tools.
+fetch() {
+    [[ ! -d $tools/$1 ]] || return 0
+    say "Fetching $1"
+    fresh=$(mktemp -d "$tools/.$1.XXXXXX")
+    (cd "$fresh" && "$2")
+    mv "$fresh" "$tools/$1"
+    fresh=
+}
+
+unpack_opentracker() {
+    local package download=(apt-get download -qq -o "APT::Sandbox::User=$(id --user --name)" opentracker libowfat0)
+    # On a new system apt has no list of packages yet.
+    "${download[@]}" >/dev/null 2>&1 || { apt-get update -qq && "${download[@]}" >/dev/null; }
+    for package in ./*.deb; do
+        dpkg-deb --extract "$package" .
+        rm "$package"
+    done
+}
+
+# Its optional parts, which would be compiled, are for browsers.
+install_npm_tracker() { npm install --silent --no-fund --no-audit --ignore-scripts "$npm_tracker"; }
+
+fetch opentracker unpack_opentracker
+fetch bittorrent-tracker install_npm_tracker
