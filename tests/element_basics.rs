@@ -97,12 +97,14 @@ fn the_sink_has_the_documented_defaults() {
         "max-upload-rate": u64 = 0,
         "buffer-size": u64 = 64 * MIB,
         "drain-timeout": u64 = 2_000_000_000,
+        "dht": bool = true,
         "sync": bool = true,
     );
     assert!(!sink.property::<bool>("enable-last-sample"));
     assert_eq!(sink.property::<Option<String>>("public-address"), None);
     assert_eq!(sink.property::<String>("trackers"), "");
     assert_eq!(sink.property::<String>("auxiliary-seeders"), "");
+    assert_eq!(sink.property::<String>("dht-nodes"), "");
 }
 
 #[test]
@@ -121,6 +123,7 @@ fn the_source_has_the_documented_defaults() {
         "upload-enabled": bool = true,
         "buffer-size": u64 = 64 * MIB,
         "is-live": bool = true,
+        "dht": bool = true,
     );
     assert_eq!(src.property::<Option<String>>("location"), None);
     assert_eq!(src.property::<String>("peers"), "");

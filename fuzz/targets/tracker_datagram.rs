@@ -17,11 +17,9 @@
 use std::time::Duration;
 
 use gstlivetorrent::proto::{
+    address::Family,
     metainfo::Infohash,
-    tracker::{
-        Announce, AnnounceResponse, ResponseError, UdpAnnounce,
-        udp::{Family, Progress},
-    },
+    tracker::{Announce, AnnounceResponse, ResponseError, UdpAnnounce, udp::Progress},
 };
 use libfuzzer_sys::fuzz_target;
 

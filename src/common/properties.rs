@@ -35,6 +35,8 @@ pub(crate) struct PeerSettings {
     pub(crate) max_upload_rate: u64,
     /// Most bytes of pieces kept.
     pub(crate) buffer_size: u64,
+    /// Look for peers in the DHT.
+    pub(crate) dht: bool,
 }
 
 impl PeerSettings {
@@ -47,6 +49,7 @@ impl PeerSettings {
             max_uploads: 7,
             max_upload_rate: 0,
             buffer_size: 64 << 20,
+            dht: true,
         }
     }
 
@@ -123,6 +126,12 @@ impl PeerSettings {
                 .default_value(self.buffer_size)
                 .mutable_ready()
                 .build(),
+            glib::ParamSpecBoolean::builder("dht")
+                .nick("DHT")
+                .blurb("Find and be found through the DHT nodes that the .tstream names (BEP 5)")
+                .default_value(self.dht)
+                .mutable_ready()
+                .build(),
         ]
     }
 
@@ -135,6 +144,7 @@ impl PeerSettings {
             "max-uploads" => self.max_uploads = value_of(value),
             "max-upload-rate" => self.max_upload_rate = value_of(value),
             "buffer-size" => self.buffer_size = value_of(value),
+            "dht" => self.dht = value_of(value),
             _ => return false,
         }
         true
@@ -149,6 +159,7 @@ impl PeerSettings {
             "max-uploads" => self.max_uploads.to_value(),
             "max-upload-rate" => self.max_upload_rate.to_value(),
             "buffer-size" => self.buffer_size.to_value(),
+            "dht" => self.dht.to_value(),
             _ => return None,
         })
     }

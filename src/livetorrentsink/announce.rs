@@ -88,6 +88,22 @@ pub(super) fn relays(relays: Vec<String>) -> Result<Vec<String>, gst::ErrorMessa
     Ok(relays)
 }
 
+/// The nodes of the DHT that the user names.
+///
+/// # Errors
+/// Names one that is no `host:port`.
+pub(super) fn nodes(nodes: &[String]) -> Result<Vec<(String, u16)>, gst::ErrorMessage> {
+    let read = nodes.iter().map(|node| {
+        net::host_port(node).ok_or_else(|| {
+            gst::error_msg!(
+                gst::ResourceError::Settings,
+                ("\"{node}\" in the property dht-nodes is no HOST:PORT")
+            )
+        })
+    });
+    read.collect()
+}
+
 fn url(host: &str, port: u16) -> String {
     format!("http://{host}:{port}/announce")
 }

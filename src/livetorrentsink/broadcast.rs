@@ -372,7 +372,7 @@ impl Broadcast {
         let metainfo = Metainfo {
             info: store.info().clone(),
             trackers: own.iter().chain(&further).cloned().collect(),
-            nodes: Vec::new(),
+            nodes: announce::nodes(&settings.dht_nodes())?,
             created_by: Some(
                 concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).into(),
             ),
@@ -431,6 +431,7 @@ impl Broadcast {
                 name: name.to_owned(),
                 tstream: metainfo.to_bytes().into(),
             }),
+            dht: settings.peer.dht,
             trace: Some(trace),
         };
         if let Err(error) = broadcast.start(options, tell) {

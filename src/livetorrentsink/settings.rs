@@ -41,6 +41,8 @@ pub(super) struct Settings {
     pub(super) upload_budget: f64,
     /// `host:port` of relays, comma-separated.
     pub(super) auxiliary_seeders: String,
+    /// `host:port` of DHT nodes, comma-separated.
+    pub(super) dht_nodes: String,
     pub(super) drain_timeout: gst::ClockTime,
     /// As on the source.
     pub(super) peer: PeerSettings,
@@ -58,6 +60,7 @@ impl Default for Settings {
             trackers: String::new(),
             upload_budget: 3.0,
             auxiliary_seeders: String::new(),
+            dht_nodes: String::new(),
             drain_timeout: gst::ClockTime::from_seconds(2),
             peer: PeerSettings::with_port(7764),
         }
@@ -130,6 +133,12 @@ impl Settings {
                 .default_value(Some(default.auxiliary_seeders.as_str()))
                 .mutable_ready()
                 .build(),
+            glib::ParamSpecString::builder("dht-nodes")
+                .nick("DHT Nodes")
+                .blurb("Nodes of the DHT that broadcaster and viewers begin with, comma-separated host:port (default: none, and no DHT)")
+                .default_value(Some(default.dht_nodes.as_str()))
+                .mutable_ready()
+                .build(),
             glib::ParamSpecUInt64::builder("drain-timeout")
                 .nick("Drain Timeout")
                 .blurb("How long to wait at EOS until viewers hold the end (nanoseconds)")
@@ -161,6 +170,7 @@ impl Settings {
             "auxiliary-seeders" => {
                 self.auxiliary_seeders = value_of::<Option<String>>(value).unwrap_or_default();
             }
+            "dht-nodes" => self.dht_nodes = value_of::<Option<String>>(value).unwrap_or_default(),
             "drain-timeout" => self.drain_timeout = gst::ClockTime::from_nseconds(value_of(value)),
             _ => return self.peer.set(name, value),
         }
@@ -179,6 +189,7 @@ impl Settings {
             "trackers" => self.trackers.to_value(),
             "upload-budget" => self.upload_budget.to_value(),
             "auxiliary-seeders" => self.auxiliary_seeders.to_value(),
+            "dht-nodes" => self.dht_nodes.to_value(),
             "drain-timeout" => self.drain_timeout.nseconds().to_value(),
             _ => return self.peer.get(name),
         })
@@ -217,5 +228,10 @@ impl Settings {
     pub(super) fn auxiliary_seeders(&self) -> Vec<String> {
         let relays = split_list(&self.auxiliary_seeders);
         relays.map(str::to_owned).collect()
+    }
+
+    /// `host:port` of each DHT node.
+    pub(super) fn dht_nodes(&self) -> Vec<String> {
+        split_list(&self.dht_nodes).map(str::to_owned).collect()
     }
 }

@@ -150,6 +150,7 @@ impl LiveTorrentSrc {
             peers,
             auxiliary: Vec::new(),
             serve: None,
+            dht: settings.peer.dht,
             trace: Some(Trace::new(move |level, line| match level {
                 Level::Story => gst::debug!(CAT, id = &id, "{line}"),
                 Level::Detail => gst::trace!(CAT, id = &id, "{line}"),

@@ -12,7 +12,7 @@ use std::{net::IpAddr, time::Duration};
 
 use ureq::{Agent, Proxy, config::IpFamily, http::Uri};
 
-use crate::proto::tracker::udp::Family;
+use crate::proto::address::Family;
 
 /// To open a connection: who is off does not keep us from asking the next one.
 const CONNECT_TIME: Duration = Duration::from_secs(5);

@@ -383,7 +383,8 @@ impl Driver {
         }
         lookups.insert(target.clone());
         let (inbox, notifier) = (self.inbox.clone(), self.notifier.clone());
+        let say = move |addresses| Inbound::Candidates { origin, addresses };
         self.spawner
-            .spawn(keep_resolving(target, origin, inbox, notifier));
+            .spawn(keep_resolving(target, notifier, inbox, say));
     }
 }

@@ -8,17 +8,18 @@
 
 //! Names of peers: read, looked up, and looked up again.
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use async_channel::Sender;
 
 use super::{
     back_off::BackOff,
-    inbox::Inbound,
     notices::Notifier,
     runtime::{resolve, sleep},
 };
-use crate::proto::swarm::Origin;
 
 /// For one look-up.
 const LOOKUP_TIME: Duration = Duration::from_secs(10);
@@ -77,21 +78,20 @@ impl std::fmt::Display for HostPort {
     }
 }
 
-/// Looks a name up and tells the driver, for as long as that is there. An address is told once:
-/// the swarm does not forget those.
-pub(super) async fn keep_resolving(
+/// Looks a name up and tells whoever wants to know, for as long as that is there. An address is told
+/// once: nobody forgets those.
+pub(super) async fn keep_resolving<T>(
     target: HostPort,
-    origin: Origin,
-    inbox: Sender<Inbound>,
     notifier: Notifier,
+    told: Sender<T>,
+    say: impl Fn(Vec<SocketAddr>) -> T,
 ) {
     let mut back_off = BackOff::new(RETRY);
     loop {
         let wait = match resolve(target.host.clone(), target.port, LOOKUP_TIME).await {
             Ok(addresses) if !addresses.is_empty() => {
-                let candidates = Inbound::Candidates { origin, addresses };
                 let known_for_good = target.host.parse::<IpAddr>().is_ok();
-                if inbox.send(candidates).await.is_err() || known_for_good {
+                if told.send(say(addresses)).await.is_err() || known_for_good {
                     return;
                 }
                 back_off.reset();
@@ -161,16 +161,14 @@ mod tests {
     }
 
     #[test]
-    fn a_name_becomes_candidates_and_an_address_is_told_once() {
-        let (inbox, inputs) = async_channel::bounded(4);
+    fn a_name_becomes_addresses_and_an_address_is_told_once() {
+        let (tell, told) = async_channel::bounded(4);
         let (notifier, _thread) = NoticeThread::start(|_| {}).unwrap();
         let target = HostPort::parse("127.0.0.1:9").unwrap();
-        future::block_on(keep_resolving(target, Origin::Configured, inbox, notifier));
-        let Ok(Inbound::Candidates { origin, addresses }) = inputs.try_recv() else {
-            panic!("no candidates");
-        };
-        assert_eq!(origin, Origin::Configured);
-        assert_eq!(addresses, ["127.0.0.1:9".parse().unwrap()]);
-        assert!(inputs.try_recv().is_err());
+        future::block_on(keep_resolving(target, notifier, tell, |addresses| {
+            addresses
+        }));
+        assert_eq!(told.try_recv(), Ok(vec!["127.0.0.1:9".parse().unwrap()]));
+        assert!(told.try_recv().is_err());
     }
 }

@@ -21,6 +21,7 @@
 //! | `listener`, `door`, `admission` | the port, who comes in, and how many at once |
 //! | `http` | the source's tracker and `.tstream` |
 //! | `announce`, `tracker`, `client`, `lookup`, `back_off` | trackers and names, asked again and again |
+//! | `dht` | a node of the DHT on a socket |
 //! | `shown` | what others know of the swarm without asking it |
 //! | `outlet` | verified bytes to the streaming thread |
 //! | `notices` | news to the element, on a thread of their own |
@@ -33,6 +34,7 @@ mod back_off;
 mod client;
 mod clock;
 mod connection;
+mod dht;
 mod door;
 mod driver;
 mod http;
@@ -107,6 +109,9 @@ pub struct Options {
     pub auxiliary: Vec<String>,
     /// Source: serve `/announce`, `/scrape` and `/<name>.tstream` with these bytes.
     pub serve: Option<Serve>,
+    /// Look for peers in the DHT, and be found there, from the nodes on that the `.tstream` names;
+    /// without such nodes there is none.
+    pub dht: bool,
     /// Where what goes on is written, for the log.
     pub trace: Option<Trace>,
 }
@@ -317,12 +322,25 @@ impl Setup {
             peers,
             auxiliary,
             serve,
+            dht,
             trace,
         } = self.options;
         let clock = Clock::new();
         let viewer = matches!(config.role, Role::Viewer { .. });
         let infohash = config.metainfo.info.infohash();
         let trackers = without_own(trackers, &config, &listener);
+        if dht {
+            let dht = dht::Dht {
+                infohash,
+                port: config.listen_port,
+                viewer,
+                clock,
+                shown: Arc::clone(&self.shown),
+                inbox: self.inbox.clone(),
+                notifier: self.notifier.clone(),
+            };
+            dht.start(&spawner, &listener.addresses(), &config.metainfo.nodes);
+        }
         if config.upload_enabled {
             let http = serve.map(|serve| {
                 let tracker = TrackerServer::new(infohash, config.peer_id, fastrand::Rng::new());
@@ -421,7 +439,13 @@ fn max_unpublished(config: &Config) -> usize {
 /// `host:port`, `1.2.3.4:port` or `[v6]:port`.
 #[must_use]
 pub fn is_host_port(text: &str) -> bool {
-    HostPort::parse(text).is_some()
+    host_port(text).is_some()
+}
+
+/// Host and port of a text like these.
+#[must_use]
+pub fn host_port(text: &str) -> Option<(String, u16)> {
+    HostPort::parse(text).map(|HostPort { host, port }| (host, port))
 }
 
 /// The address that the default route would use; no packet is sent. Nothing without a route.

@@ -28,7 +28,7 @@ use futures_lite::future;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use socket2::SockRef;
 
-pub(super) use async_std::net::{TcpListener, TcpStream};
+pub(super) use async_std::net::{TcpListener, TcpStream, UdpSocket};
 
 /// Runs one main future and what it spawns, on one thread. When the main future is done, every
 /// task still there is dropped, and with it its socket.

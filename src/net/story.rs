@@ -86,6 +86,7 @@ impl Story {
                     Origin::Configured => "the user",
                     Origin::Auxiliary => "auxiliary-seeders",
                     Origin::Tracker => "the tracker",
+                    Origin::Dht => "the DHT",
                 };
                 self.tell(format_args!("{who} names {}", List(addresses)));
             }

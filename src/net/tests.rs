@@ -75,6 +75,7 @@ impl Stream {
             peers: Vec::new(),
             auxiliary: Vec::new(),
             serve: None,
+            dht: true,
             trace: None,
         }
     }

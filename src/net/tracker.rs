@@ -20,9 +20,12 @@ use super::{
     lookup::HostPort,
     runtime::{resolve, unblock, unblock_detached},
 };
-use crate::proto::tracker::{
-    Announce, AnnounceResponse, UdpAnnounce,
-    udp::{Family, MAX_DATAGRAM, Progress},
+use crate::proto::{
+    address::Family,
+    tracker::{
+        Announce, AnnounceResponse, UdpAnnounce,
+        udp::{MAX_DATAGRAM, Progress},
+    },
 };
 
 /// To look its name up.
@@ -130,12 +133,13 @@ impl Tracker {
         let url = &self.url;
         match self.transport {
             Transport::Http => {
-                let via = Via::Direct(family(address));
+                let via = Via::Direct(Family::of(address.ip()));
                 let answer = client::get(&request.url(url), MAX_ANSWER, limit, via)?;
                 AnnounceResponse::parse(&answer).map_err(|reason| format!("{url}: {reason}"))
             }
             Transport::Udp => {
-                let exchange = UdpAnnounce::new(request, family(address), fastrand::Rng::new());
+                let exchange =
+                    UdpAnnounce::new(request, Family::of(address.ip()), fastrand::Rng::new());
                 exchange_datagrams(address, exchange, limit).map_err(|error| {
                     let reason = match error.kind() {
                         io::ErrorKind::TimedOut => format!("no answer within {limit:?}"),
@@ -146,13 +150,6 @@ impl Tracker {
                 })
             }
         }
-    }
-}
-
-const fn family(address: SocketAddr) -> Family {
-    match address {
-        SocketAddr::V4(_) => Family::V4,
-        SocketAddr::V6(_) => Family::V6,
     }
 }
 

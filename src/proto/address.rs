@@ -15,6 +15,26 @@ pub const COMPACT_V4_LEN: usize = 6;
 /// Bytes of an IPv6 address and port in compact form.
 pub const COMPACT_V6_LEN: usize = 18;
 
+/// The two kinds of addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// The family of an address. An IPv4 address that a dual-stack socket mapped to IPv6 counts as IPv4.
+    #[must_use]
+    pub const fn of(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(_) => Self::V4,
+            IpAddr::V6(_) => Self::V6,
+        }
+    }
+}
+
 /// IPv4 addresses in compact form; `None` where the length is no multiple of 6.
 #[must_use]
 pub fn read_compact_v4(bytes: &[u8]) -> Option<impl Iterator<Item = SocketAddr>> {

@@ -15,7 +15,7 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`swarm`] | the whole state machine behind `Input`, `Output` and `Event` |
-//! | [`wire`], [`tracker`], [`http`], [`address`] | messages and their bytes |
+//! | [`wire`], [`tracker`], [`dht`], [`http`], [`address`] | messages and their bytes |
 //! | [`metainfo`], [`uri`], [`key`], [`restart`] | files and links (§1, §2) |
 //! | [`piece`], [`lap`] | the signed unit, its numbers and their window (§2, §3) |
 //! | [`picker`], [`choker`], [`carrier`] | policies: from whom, to whom, when |
@@ -31,6 +31,7 @@ pub mod address;
 mod address_book;
 pub mod carrier;
 pub mod choker;
+pub mod dht;
 pub mod hops;
 pub mod http;
 pub mod key;

@@ -99,6 +99,8 @@ pub enum Origin {
     Auxiliary,
     /// A tracker gave it.
     Tracker,
+    /// A node of the DHT gave it.
+    Dht,
 }
 
 /// Something that happened outside.

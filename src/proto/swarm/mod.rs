@@ -299,7 +299,7 @@ impl Swarm {
                 let trust = match origin {
                     Origin::Announce => Trust::Source,
                     Origin::Configured | Origin::Auxiliary => Trust::Named,
-                    Origin::Tracker => Trust::Heard,
+                    Origin::Tracker | Origin::Dht => Trust::Heard,
                 };
                 for address in addresses {
                     if origin == Origin::Auxiliary && self.auxiliaries.len() < MAX_AUXILIARIES {

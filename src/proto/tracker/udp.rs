@@ -18,7 +18,7 @@ use super::{
     client::{MAX_TEXT, bounded_interval},
 };
 use crate::proto::{
-    address::{is_dialable, read_compact_v4, read_compact_v6},
+    address::{Family, is_dialable, read_compact_v4, read_compact_v6},
     wire::bencode::printable,
 };
 
@@ -38,15 +38,6 @@ const FIRST_WAIT: Duration = Duration::from_secs(2);
 /// Most bytes of an answer that are of use: all addresses that are looked at.
 pub const MAX_DATAGRAM: usize = 4096;
 
-/// The family of the tracker's address, which is that of the addresses that it tells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Family {
-    /// IPv4.
-    V4,
-    /// IPv6.
-    V6,
-}
-
 /// What a datagram meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress {
@@ -62,6 +53,7 @@ pub enum Progress {
 #[derive(Debug)]
 pub struct UdpAnnounce {
     request: Announce,
+    /// That of the tracker's address, and so of the addresses that it tells.
     family: Family,
     /// None: not connected.
     connection: Option<u64>,
