@@ -9,7 +9,7 @@
 
 # Fetches the programs of others that tests speak to, into the build folder: opentracker (Debian's
 # package, unpacked and not installed, which would start it as a service) and bittorrent-tracker
-# (npm's). Safe to run again; with nothing to do it is silent.
+# (npm's), and installs Debian's python3-libtorrent. Safe to run again; with nothing to do it is silent.
 #
 # usage: tools.sh [--help]
 
@@ -28,7 +28,9 @@ readonly npm_tracker=bittorrent-tracker@11.2.3
 fresh=
 trap '[[ -z $fresh ]] || rm -rf "$fresh"' EXIT
 
-command -v npm >/dev/null || "$project/pipelines/setup.sh" --check --with npm
+needed=(--with python3-libtorrent)
+command -v npm >/dev/null || needed+=(--with npm)
+"$project/pipelines/setup.sh" --check "${needed[@]}"
 mkdir -p "$tools"
 
 # fetch NAME COMMAND: what the command leaves in a new folder becomes the folder NAME of the tools.

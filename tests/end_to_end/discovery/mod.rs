@@ -8,6 +8,7 @@
 
 //! How viewers find a broadcast, each way alone, through the programs of others.
 
+mod dht;
 mod trackers;
 
 use std::{
@@ -37,7 +38,7 @@ impl Broadcast {
             "videotestsrc is-live=true ! video/x-raw,width=160,height=120,framerate=25/1 \
              ! x264enc tune=zerolatency speed-preset=ultrafast bitrate=400 key-int-max=10 \
              ! video/x-h264,profile=baseline ! mpegtsmux \
-             ! livetorrentsink name=foo location={} port=0 public-address=127.0.0.1 {properties}",
+             ! livetorrentsink name=foo location={} public-address=127.0.0.1 {properties}",
             location.display()
         ));
         pipeline.play();
@@ -49,7 +50,7 @@ impl Broadcast {
         self.pipeline.element_port("foo")
     }
 
-    /// A file of the same stream that says only what is left by `change`.
+    /// A file of the same stream that names no tracker but what `change` does.
     fn file(&self, name: &str, change: impl FnOnce(&mut Metainfo)) -> PathBuf {
         let mut changed = metainfo(&self.location);
         changed.trackers.clear();

@@ -20,13 +20,13 @@ use crate::support::{
 fn a_viewer_finds_the_source_through_any_tracker_alone() {
     let folder = tempfile::tempdir().unwrap();
     // The stream has to be known before a tracker for it can be there.
-    let before = Broadcast::start(folder.path(), "");
+    let before = Broadcast::start(folder.path(), "port=0");
     let stream = metainfo(&before.location).info.infohash();
     drop(before);
     let (_npm, npm) = npm_trackers();
     let (_opentracker, opentracker) = opentracker(stream);
     let told = [&npm[..], &opentracker].concat().join(",");
-    let broadcast = Broadcast::start(folder.path(), &format!("trackers={told}"));
+    let broadcast = Broadcast::start(folder.path(), &format!("port=0 trackers={told}"));
     for url in npm.iter().chain(&opentracker) {
         // bittorrent-tracker's answers over UDP hold addresses of IPv4 alone, whoever asks.
         if url.starts_with("udp://[") {
@@ -42,7 +42,7 @@ fn a_source_is_known_to_a_tracker_that_it_told_over_udp_by_ipv6() {
     let (_npm, npm) = npm_trackers();
     let [http, udp] = ["http://[::1]", "udp://[::1]"]
         .map(|begin| npm.iter().find(|url| url.starts_with(begin)).unwrap());
-    let broadcast = Broadcast::start(folder.path(), &format!("trackers={udp}"));
+    let broadcast = Broadcast::start(folder.path(), &format!("port=0 trackers={udp}"));
     assert_found(&broadcast, http, udp);
 }
 

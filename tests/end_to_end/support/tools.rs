@@ -9,10 +9,10 @@
 //! Programs of others that tests speak to, which `tests/tools.sh` fetches.
 
 use std::{
-    io::{BufRead as _, BufReader},
-    net::{TcpListener, TcpStream, UdpSocket},
+    io::{BufRead as _, BufReader, Lines, Write as _},
+    net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -61,7 +61,7 @@ fn tools() -> PathBuf {
 }
 
 /// A port that is free for TCP and UDP.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     loop {
         let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = tcp.local_addr().unwrap();
@@ -112,6 +112,68 @@ pub(crate) fn opentracker(stream: Infohash) -> (Tool, Vec<String>) {
         _folder: Some(folder),
     };
     (tool, urls.into())
+}
+
+/// A DHT of libtorrent's nodes.
+#[derive(Debug)]
+pub(crate) struct LibtorrentDht {
+    tool: Tool,
+    answers: Lines<BufReader<ChildStdout>>,
+    address: IpAddr,
+    /// Of its nodes.
+    ports: Vec<u16>,
+}
+
+impl LibtorrentDht {
+    /// So many nodes at this address.
+    pub(crate) fn start(address: IpAddr, nodes: usize) -> Self {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/dht.py");
+        // Debian's own, which has Debian's python3-libtorrent.
+        let mut command = Command::new("/usr/bin/python3");
+        command
+            .arg(script)
+            .args([address.to_string(), nodes.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        let mut tool = Tool {
+            child: Tool::start(&mut command),
+            _folder: None,
+        };
+        let out = tool.child.stdout.take().unwrap();
+        let mut answers = BufReader::new(out).lines();
+        let ports = answers
+            .next()
+            .expect("tests/tools.sh installs libtorrent")
+            .unwrap();
+        let ports = ports.split(' ').map(|port| port.parse().unwrap());
+        let ports = ports.collect();
+        Self {
+            tool,
+            answers,
+            address,
+            ports,
+        }
+    }
+
+    /// Where its nodes are.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = SocketAddr> {
+        self.ports
+            .iter()
+            .map(|&port| SocketAddr::new(self.address, port))
+    }
+
+    /// The peers that a libtorrent session finds that knows only the node at this port, until the one
+    /// at the port `wanted` is among them.
+    pub(crate) fn peers_of(&mut self, stream: Infohash, node: u16, wanted: u16) -> Vec<SocketAddr> {
+        let questions = self.tool.child.stdin.as_mut().unwrap();
+        writeln!(questions, "{stream} {node} {wanted}").unwrap();
+        let answer = self.answers.next().unwrap().unwrap();
+        let peers = answer.split_whitespace().map(|peer| {
+            let (ip, port) = peer.rsplit_once(':').unwrap();
+            SocketAddr::new(ip.parse().unwrap(), port.parse().unwrap())
+        });
+        peers.collect()
+    }
 }
 
 /// The trackers of npm's bittorrent-tracker, by IPv4 and by IPv6; their announce URLs.
