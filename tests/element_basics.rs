@@ -98,6 +98,7 @@ fn the_sink_has_the_documented_defaults() {
         "buffer-size": u64 = 64 * MIB,
         "drain-timeout": u64 = 2_000_000_000,
         "dht": bool = true,
+        "lsd": bool = true,
         "sync": bool = true,
     );
     assert!(!sink.property::<bool>("enable-last-sample"));
@@ -124,6 +125,7 @@ fn the_source_has_the_documented_defaults() {
         "buffer-size": u64 = 64 * MIB,
         "is-live": bool = true,
         "dht": bool = true,
+        "lsd": bool = true,
     );
     assert_eq!(src.property::<Option<String>>("location"), None);
     assert_eq!(src.property::<String>("peers"), "");

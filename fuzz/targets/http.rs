@@ -7,17 +7,25 @@
 // SPDX-License-Identifier: MPL-2.0
 
 //! Request heads on the source's port (RFC 9112): what is whole stays what it is when more follows, and
-//! nothing over 8 KiB is waited for.
+//! nothing over 8 KiB is waited for. The same bytes as a datagram of local discovery (BEP 14).
 
 #![no_main]
 
-use gstlivetorrent::proto::http::Request;
+use gstlivetorrent::proto::{
+    http::Request,
+    lsd::{self, Search},
+    metainfo::Infohash,
+};
 use libfuzzer_sys::fuzz_target;
 
 /// From here on there is an answer, if only a refusal.
 const MAX_HEAD: usize = 8 * 1024;
 
 fuzz_target!(|head: &[u8]| {
+    if let Some(search) = Search::parse(head, Infohash([0xab; 20])) {
+        assert!(head.len() <= lsd::MAX_DATAGRAM);
+        assert!(search.cookie.is_none_or(|cookie| cookie.len() < head.len()));
+    }
     match Request::parse(head) {
         Ok(None) => assert!(head.len() < MAX_HEAD),
         Ok(Some(request)) => {

@@ -22,7 +22,7 @@ pub(crate) const ANY: &str = "0.0.0.0,::";
 /// # Errors
 /// One that names what cannot be listened on.
 pub(crate) fn bind(addresses: &str, port: u16) -> Result<Listener, gst::ErrorMessage> {
-    let parsed = parse(addresses)?;
+    let parsed = self::addresses(addresses)?;
     // The socket's error says which address and port, and why not.
     Listener::bind(&parsed, port).map_err(|error| {
         let code = match error.kind() {
@@ -40,7 +40,11 @@ fn capitalised(text: &str) -> String {
     first.chain(chars).collect()
 }
 
-fn parse(addresses: &str) -> Result<Vec<IpAddr>, gst::ErrorMessage> {
+/// Reads the property `address`.
+///
+/// # Errors
+/// Names what is no address, or says that there is none.
+pub(crate) fn addresses(addresses: &str) -> Result<Vec<IpAddr>, gst::ErrorMessage> {
     let parsed = split_list(addresses)
         .map(|address| {
             address.parse().map_err(|_| {
@@ -66,7 +70,7 @@ mod tests {
 
     #[test]
     fn the_default_is_every_address() {
-        let parsed = parse(ANY).unwrap();
+        let parsed = addresses(ANY).unwrap();
         assert_eq!(parsed.len(), 2);
         assert!(parsed.iter().all(IpAddr::is_unspecified));
     }
@@ -74,8 +78,8 @@ mod tests {
     #[test]
     fn a_name_is_refused_and_named() {
         gst::init().unwrap();
-        let error = parse("127.0.0.1, example").unwrap_err();
+        let error = addresses("127.0.0.1, example").unwrap_err();
         assert!(format!("{error:?}").contains("example"), "{error:?}");
-        assert!(parse("").is_err());
+        assert!(addresses("").is_err());
     }
 }

@@ -37,6 +37,8 @@ pub(crate) struct PeerSettings {
     pub(crate) buffer_size: u64,
     /// Look for peers in the DHT.
     pub(crate) dht: bool,
+    /// Look for peers on this host's networks.
+    pub(crate) lsd: bool,
 }
 
 impl PeerSettings {
@@ -50,6 +52,7 @@ impl PeerSettings {
             max_upload_rate: 0,
             buffer_size: 64 << 20,
             dht: true,
+            lsd: true,
         }
     }
 
@@ -132,6 +135,12 @@ impl PeerSettings {
                 .default_value(self.dht)
                 .mutable_ready()
                 .build(),
+            glib::ParamSpecBoolean::builder("lsd")
+                .nick("Local Discovery")
+                .blurb("Find and be found on the networks that this host is on (BEP 14)")
+                .default_value(self.lsd)
+                .mutable_ready()
+                .build(),
         ]
     }
 
@@ -145,6 +154,7 @@ impl PeerSettings {
             "max-upload-rate" => self.max_upload_rate = value_of(value),
             "buffer-size" => self.buffer_size = value_of(value),
             "dht" => self.dht = value_of(value),
+            "lsd" => self.lsd = value_of(value),
             _ => return false,
         }
         true
@@ -160,6 +170,7 @@ impl PeerSettings {
             "max-upload-rate" => self.max_upload_rate.to_value(),
             "buffer-size" => self.buffer_size.to_value(),
             "dht" => self.dht.to_value(),
+            "lsd" => self.lsd.to_value(),
             _ => return None,
         })
     }

@@ -424,6 +424,7 @@ impl Broadcast {
                     .config(metainfo.clone(), Role::Source, port, true)
             },
             listener,
+            addresses: listen::addresses(&settings.peer.address)?,
             trackers: further,
             peers: Vec::new(),
             auxiliary,
@@ -432,6 +433,7 @@ impl Broadcast {
                 tstream: metainfo.to_bytes().into(),
             }),
             dht: settings.peer.dht,
+            lsd: settings.peer.lsd,
             trace: Some(trace),
         };
         if let Err(error) = broadcast.start(options, tell) {

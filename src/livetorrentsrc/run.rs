@@ -146,11 +146,13 @@ impl LiveTorrentSrc {
                 settings.upload_enabled,
             ),
             listener,
+            addresses: listen::addresses(&settings.peer.address)?,
             trackers: metainfo.trackers.clone(),
             peers,
             auxiliary: Vec::new(),
             serve: None,
             dht: settings.peer.dht,
+            lsd: settings.peer.lsd,
             trace: Some(Trace::new(move |level, line| match level {
                 Level::Story => gst::debug!(CAT, id = &id, "{line}"),
                 Level::Detail => gst::trace!(CAT, id = &id, "{line}"),

@@ -68,14 +68,14 @@ enum Happening {
 }
 
 impl Dht {
-    /// A node for each family that we listen on, at the same port where that is free, for as long as
-    /// the driver is there. Without nodes to begin with there is none.
-    pub(super) fn start(&self, spawner: &Spawner, listen: &[SocketAddr], nodes: &[(String, u16)]) {
+    /// A node for each family of the addresses that we may speak from, at their port where that is free,
+    /// for as long as the driver is there. Without nodes to begin with there is none.
+    pub(super) fn start(&self, spawner: &Spawner, from: &[SocketAddr], nodes: &[(String, u16)]) {
         if nodes.is_empty() {
             return;
         }
         for family in [Family::V4, Family::V6] {
-            let mut addresses = listen.iter().copied();
+            let mut addresses = from.iter().copied();
             let Some(address) = addresses.find(|address| Family::of(address.ip()) == family) else {
                 continue;
             };

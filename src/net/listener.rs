@@ -67,12 +67,6 @@ impl Listener {
         Ok(Self { sockets, port })
     }
 
-    /// The addresses, with the port.
-    pub(super) fn addresses(&self) -> Vec<SocketAddr> {
-        let sockets = self.sockets.iter();
-        sockets.flat_map(TcpListener::local_addr).collect()
-    }
-
     /// The port.
     #[must_use]
     pub const fn port(&self) -> u16 {

@@ -21,7 +21,7 @@
 //! | `listener`, `door`, `admission` | the port, who comes in, and how many at once |
 //! | `http` | the source's tracker and `.tstream` |
 //! | `announce`, `tracker`, `client`, `lookup`, `back_off` | trackers and names, asked again and again |
-//! | `dht` | a node of the DHT on a socket |
+//! | `dht`, `lsd` | a node of the DHT on a socket; the same network by multicast |
 //! | `shown` | what others know of the swarm without asking it |
 //! | `outlet` | verified bytes to the streaming thread |
 //! | `notices` | news to the element, on a thread of their own |
@@ -41,6 +41,7 @@ mod http;
 mod inbox;
 mod listener;
 mod lookup;
+mod lsd;
 mod notices;
 pub mod outlet;
 mod runtime;
@@ -100,6 +101,8 @@ pub struct Options {
     pub swarm: Config,
     /// Where peers come in.
     pub listener: Listener,
+    /// What the user lets us speak from: the listener's, also where nobody is let in.
+    pub addresses: Vec<IpAddr>,
     /// Announce URLs in BEP 12 tiers, the source's own included for viewers. A viewer also tries
     /// HOST:PORT of each http URL as a peer ([`Origin::Announce`](crate::proto::swarm::Origin)).
     pub trackers: Vec<Vec<String>>,
@@ -112,6 +115,8 @@ pub struct Options {
     /// Look for peers in the DHT, and be found there, from the nodes on that the `.tstream` names;
     /// without such nodes there is none.
     pub dht: bool,
+    /// Look for peers on the networks that this host is on, and be found there.
+    pub lsd: bool,
     /// Where what goes on is written, for the log.
     pub trace: Option<Trace>,
 }
@@ -318,17 +323,21 @@ impl Setup {
         let Options {
             swarm: config,
             listener,
+            addresses,
             trackers,
             peers,
             auxiliary,
             serve,
             dht,
+            lsd,
             trace,
         } = self.options;
         let clock = Clock::new();
         let viewer = matches!(config.role, Role::Viewer { .. });
         let infohash = config.metainfo.info.infohash();
         let trackers = without_own(trackers, &config, &listener);
+        let with_port = |ip| SocketAddr::new(ip, config.listen_port);
+        let addresses: Vec<_> = addresses.into_iter().map(with_port).collect();
         if dht {
             let dht = dht::Dht {
                 infohash,
@@ -339,7 +348,19 @@ impl Setup {
                 inbox: self.inbox.clone(),
                 notifier: self.notifier.clone(),
             };
-            dht.start(&spawner, &listener.addresses(), &config.metainfo.nodes);
+            dht.start(&spawner, &addresses, &config.metainfo.nodes);
+        }
+        if lsd {
+            let lsd = lsd::Lsd {
+                infohash,
+                port: config.listen_port,
+                viewer,
+                addresses,
+                shown: Arc::clone(&self.shown),
+                inbox: self.inbox.clone(),
+                notifier: self.notifier.clone(),
+            };
+            lsd.start(&spawner);
         }
         if config.upload_enabled {
             let http = serve.map(|serve| {

@@ -87,6 +87,7 @@ impl Story {
                     Origin::Auxiliary => "auxiliary-seeders",
                     Origin::Tracker => "the tracker",
                     Origin::Dht => "the DHT",
+                    Origin::Lan => "local discovery",
                 };
                 self.tell(format_args!("{who} names {}", List(addresses)));
             }

@@ -71,11 +71,13 @@ impl Stream {
                 seed: fastrand::u64(..),
             },
             listener: Listener::bind(&[LOOPBACK], 0).unwrap(),
+            addresses: vec![LOOPBACK],
             trackers: Vec::new(),
             peers: Vec::new(),
             auxiliary: Vec::new(),
             serve: None,
             dht: true,
+            lsd: true,
             trace: None,
         }
     }

@@ -138,6 +138,13 @@ impl AddressBook {
         );
     }
 
+    /// The address comes before others of its kind.
+    pub(super) fn prefer(&mut self, address: SocketAddr) {
+        if let Some(entry) = self.entries.get_mut(&address) {
+            entry.chance = 0;
+        }
+    }
+
     fn make_room(&mut self, trust: Trust) -> bool {
         let spare = self
             .entries
@@ -554,6 +561,21 @@ mod tests {
         book.hurry(now, soon, &mut rng);
         assert!(book.next_due(Trust::Source).unwrap().since(now) <= soon);
         assert!(book.entries[&address(2)].next.since(now) > soon);
+    }
+
+    #[test]
+    fn who_is_near_comes_before_others_that_were_heard_of_and_after_the_named() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        let mut book = AddressBook::default();
+        let now = Instant::from_micros(1);
+        for port in 1..100 {
+            book.add(now, address(port), Trust::Heard, &mut rng);
+        }
+        book.add(now, address(100), Trust::Named, &mut rng);
+        book.prefer(address(77));
+        assert_eq!(book.fresh(), Some(address(77)));
+        assert_eq!(book.take_due(now, Trust::Heard), Some(address(100)));
+        assert_eq!(book.take_due(now, Trust::Heard), Some(address(77)));
     }
 
     #[test]

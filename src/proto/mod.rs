@@ -15,7 +15,7 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`swarm`] | the whole state machine behind `Input`, `Output` and `Event` |
-//! | [`wire`], [`tracker`], [`dht`], [`http`], [`address`] | messages and their bytes |
+//! | [`wire`], [`tracker`], [`dht`], [`lsd`], [`http`], [`address`] | messages and their bytes |
 //! | [`metainfo`], [`uri`], [`key`], [`restart`] | files and links (§1, §2) |
 //! | [`piece`], [`lap`] | the signed unit, its numbers and their window (§2, §3) |
 //! | [`picker`], [`choker`], [`carrier`] | policies: from whom, to whom, when |
@@ -37,6 +37,7 @@ pub mod http;
 pub mod key;
 pub mod lap;
 pub mod limiter;
+pub mod lsd;
 pub mod metainfo;
 pub mod pace;
 mod peer;

@@ -101,6 +101,8 @@ pub enum Origin {
     Tracker,
     /// A node of the DHT gave it.
     Dht,
+    /// It is on a network that this host is on, too: called before others that were heard of.
+    Lan,
 }
 
 /// Something that happened outside.

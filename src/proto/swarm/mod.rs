@@ -299,7 +299,7 @@ impl Swarm {
                 let trust = match origin {
                     Origin::Announce => Trust::Source,
                     Origin::Configured | Origin::Auxiliary => Trust::Named,
-                    Origin::Tracker | Origin::Dht => Trust::Heard,
+                    Origin::Tracker | Origin::Dht | Origin::Lan => Trust::Heard,
                 };
                 for address in addresses {
                     if origin == Origin::Auxiliary && self.auxiliaries.len() < MAX_AUXILIARIES {
@@ -307,6 +307,9 @@ impl Swarm {
                     }
                     self.book
                         .add(now.at, canonical(address), trust, &mut self.rng);
+                    if origin == Origin::Lan {
+                        self.book.prefer(canonical(address));
+                    }
                 }
                 self.dial(now);
             }
