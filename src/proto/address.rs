@@ -47,7 +47,8 @@ pub fn read_compact_v4(bytes: &[u8]) -> Option<impl Iterator<Item = SocketAddr>>
     })
 }
 
-/// IPv6 addresses in compact form; `None` where the length is no multiple of 18.
+/// IPv6 addresses in compact form; `None` where the length is no multiple of 18. An IPv4 address that
+/// was mapped to IPv6 is one of IPv4.
 #[must_use]
 pub fn read_compact_v6(bytes: &[u8]) -> Option<impl Iterator<Item = SocketAddr>> {
     let (chunks, rest) = bytes.as_chunks::<COMPACT_V6_LEN>();
@@ -56,7 +57,7 @@ pub fn read_compact_v6(bytes: &[u8]) -> Option<impl Iterator<Item = SocketAddr>>
             let mut octets = [0; 16];
             octets.copy_from_slice(&chunk[..16]);
             let port = u16::from_be_bytes([chunk[16], chunk[17]]);
-            SocketAddr::new(Ipv6Addr::from(octets).into(), port)
+            SocketAddr::new(Ipv6Addr::from(octets).to_canonical(), port)
         })
     })
 }
@@ -186,6 +187,14 @@ mod tests {
         );
         let back: Vec<_> = read_compact_v6(&v6).unwrap().collect();
         assert_eq!(back, ["[2001:db8::5]:80".parse().unwrap()]);
+    }
+
+    #[test]
+    fn a_mapped_address_is_read_as_one_of_ipv4() {
+        let mut mapped = Ipv4Addr::new(9, 8, 7, 6).to_ipv6_mapped().octets().to_vec();
+        mapped.extend_from_slice(&[0, 1]);
+        let read: Vec<_> = read_compact_v6(&mapped).unwrap().collect();
+        assert_eq!(read, ["9.8.7.6:1".parse().unwrap()]);
     }
 
     #[test]
