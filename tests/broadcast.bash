@@ -36,12 +36,19 @@ start_broadcast() {
         location="$dir/broadcast.tstream" public-address="$address" bitrate="$bitrate" "$@"
     await "the source's start" 15 is_ready source
     for name in "${viewers[@]}"; do
-        launch "$name" livetorrentsrc location="$dir/broadcast.tstream" latency="${latency:?}" \
-            ! filesink buffer-mode=unbuffered sync=false async=false location="$dir/$name.ts"
+        watch "$name" latency="${latency:?}"
     done
     for name in "${viewers[@]}"; do
         await "the start of $name" 30 shows "$name" 0
     done
+}
+
+# watch VIEWER PROPERTY...: writes what it sees to VIEWER.ts.
+watch() {
+    local name=$1
+    shift
+    launch "$name" livetorrentsrc location="$dir/broadcast.tstream" "$@" \
+        ! filesink buffer-mode=unbuffered sync=false async=false location="$dir/$name.ts"
 }
 
 size() { stat --format=%s "$dir/$1.ts" 2>/dev/null || say 0; }

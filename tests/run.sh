@@ -47,7 +47,8 @@ cargo clippy --locked --all-targets --quiet -- --deny warnings
 
 step "licences and dependencies"
 if command -v cargo-deny >/dev/null; then
-    # Advisories need a database from the network; the others do not.
+    # Advisories need a database from the network; the others need the crates of all systems only.
+    cargo fetch --locked --quiet
     cargo deny --offline --log-level error check licenses bans sources
 else
     say "skipped: cargo-deny is not installed (cargo install --locked cargo-deny)"

@@ -37,7 +37,7 @@ mkdir -p "$tools"
 fetch() {
     [[ ! -d $tools/$1 ]] || return 0
     say "Fetching $1"
-    fresh=$(mktemp -d "$tools/.$1.XXXXXX")
+    fresh=$(mktemp --directory --tmpdir="$tools")
     (cd "$fresh" && "$2")
     mv "$fresh" "$tools/$1"
     fresh=
