@@ -282,41 +282,42 @@ impl Node {
         }
     }
 
+    /// The search that something is asked for.
+    const fn search(&mut self, purpose: Purpose) -> Option<&mut Option<Lookup>> {
+        match purpose {
+            Purpose::Peers => Some(&mut self.peers),
+            Purpose::Nodes => Some(&mut self.nodes),
+            Purpose::Ping | Purpose::Announce => None,
+        }
+    }
+
     fn with_lookup(&mut self, purpose: Purpose, change: impl FnOnce(&mut Lookup)) {
-        let lookup = match purpose {
-            Purpose::Peers => &mut self.peers,
-            Purpose::Nodes => &mut self.nodes,
-            Purpose::Ping | Purpose::Announce => return,
-        };
-        if let Some(lookup) = lookup {
+        if let Some(Some(lookup)) = self.search(purpose) {
             change(lookup);
         }
     }
 
     /// Asks whom a search wants to ask now, and ends it where that is nobody.
     fn go_on(&mut self, now: Instant, purpose: Purpose) {
-        let slot = match purpose {
-            Purpose::Peers => &mut self.peers,
-            _ => &mut self.nodes,
-        };
-        let Some(mut lookup) = slot.take() else {
+        let Some(mut lookup) = self.search(purpose).and_then(Option::take) else {
             return;
+        };
+        let target = lookup.target;
+        let query = match purpose {
+            Purpose::Peers => Query::GetPeers { target },
+            _ => Query::FindNode { target },
         };
         while self.pending.len() < MAX_PENDING
             && let Some(to) = lookup.next()
         {
-            let target = lookup.target;
-            let query = match purpose {
-                Purpose::Peers => Query::GetPeers { target },
-                _ => Query::FindNode { target },
-            };
             self.ask(now, to, query, purpose);
         }
-        match (lookup.is_over(), purpose) {
-            (false, Purpose::Peers) => self.peers = Some(lookup),
-            (false, _) => self.nodes = Some(lookup),
-            (true, Purpose::Peers) => self.tell_of_us(now, &lookup),
-            (true, _) => {}
+        if !lookup.is_over() {
+            if let Some(search) = self.search(purpose) {
+                *search = Some(lookup);
+            }
+        } else if purpose == Purpose::Peers {
+            self.tell_of_us(now, &lookup);
         }
     }
 
@@ -408,11 +409,15 @@ impl Node {
         let means_something = |address: &SocketAddr| {
             is_dialable(address) && Scope::of(address.ip()).is_shown_to(scope)
         };
-        let own = self.id;
+        // An IPv4 address mapped to IPv6 is none that this socket can speak to.
+        let (own, family) = (self.id, self.config.family);
+        let is_of_use = |node: &&Contact| {
+            let address = &node.address;
+            node.id != own && Family::of(address.ip()) == family && means_something(address)
+        };
         self.with_lookup(purpose, |lookup| {
             lookup.answered(contact, answer.token);
-            let nodes = answer.nodes.iter();
-            for &node in nodes.filter(|node| means_something(&node.address) && node.id != own) {
+            for &node in answer.nodes.iter().filter(is_of_use) {
                 lookup.hear_of(node);
             }
         });

@@ -9,7 +9,10 @@
 //! Nodes among themselves, in virtual time.
 
 use super::*;
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, Ipv6Addr},
+};
 
 const START: Instant = Instant::from_micros(1 << 40);
 /// One way.
@@ -274,6 +277,52 @@ fn questions_under_way_are_sixty_four_and_those_to_strangers_eight() {
         assert!(node.pending.len() <= MAX_PENDING);
         outputs(&mut node);
     }
+}
+
+#[test]
+fn a_node_of_the_other_family_in_an_answer_is_not_asked() {
+    let config = Config {
+        family: Family::V6,
+        infohash: STREAM,
+        port: 1,
+        rng: Rng::with_seed(1),
+    };
+    let mut node = Node::new(config, START);
+    let asked: SocketAddr = "[2001:db8::1]:6881".parse().unwrap();
+    node.begin_at(START, asked);
+    node.look_up(START);
+    let Some(Output::Send { datagram, .. }) = node.poll() else {
+        panic!("nothing asked");
+    };
+    let message = Message::parse(&datagram, Family::V6).unwrap().unwrap();
+    let good: SocketAddr = "[2001:db8:5::1]:1".parse().unwrap();
+    // An IPv4 address can stand in the form of an IPv6 one (RFC 4291 §2.5.5.2), which we never write.
+    let mapped = Ipv4Addr::new(192, 0, 2, 1).to_ipv6_mapped();
+    let stand_in = Ipv6Addr::new(0x2001, 0xdb8, 6, 0, 0, 0, 0, 1);
+    let contact = |number, address| Contact {
+        id: NodeId([number; 20]),
+        address,
+    };
+    let answer = Answer {
+        id: NodeId([1; 20]),
+        nodes: vec![contact(2, (stand_in, 1).into()), contact(3, good)],
+        peers: Vec::new(),
+        token: None,
+    };
+    let mut answer = answer.to_bytes(message.transaction, asked);
+    let mut places = answer.windows(16);
+    let place = places.position(|bytes| bytes == stand_in.octets()).unwrap();
+    answer[place..place + 16].copy_from_slice(&mapped.octets());
+    outputs(&mut node);
+    node.receive(START, asked, &answer);
+    let sent = outputs(&mut node)
+        .into_iter()
+        .filter_map(|output| match output {
+            Output::Send { to, .. } => Some(to),
+            _ => None,
+        });
+    let told: BTreeSet<_> = sent.filter(|to| *to != asked).collect();
+    assert_eq!(told, BTreeSet::from([good]));
 }
 
 #[test]
