@@ -147,6 +147,7 @@ impl World {
             upload_budget: f64::from(u.int_in_range(0..=4u8)?),
             max_upload_rate: if u.ratio(1, 4)? { 1_000_000 } else { 0 },
             buffer_size: BUFFER,
+            pex: u.arbitrary()?,
             seed: u.arbitrary()?,
         };
         let now = Instant::from_micros(1_000_000);

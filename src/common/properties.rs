@@ -39,6 +39,8 @@ pub(crate) struct PeerSettings {
     pub(crate) dht: bool,
     /// Look for peers on this host's networks.
     pub(crate) lsd: bool,
+    /// Tell peers of each other, and hear of them so.
+    pub(crate) pex: bool,
 }
 
 impl PeerSettings {
@@ -53,6 +55,7 @@ impl PeerSettings {
             buffer_size: 64 << 20,
             dht: true,
             lsd: true,
+            pex: true,
         }
     }
 
@@ -77,6 +80,7 @@ impl PeerSettings {
             upload_budget: 0.0,
             max_upload_rate: self.max_upload_rate,
             buffer_size: to_usize(self.buffer_size),
+            pex: self.pex,
             seed: fastrand::u64(..),
         }
     }
@@ -141,6 +145,12 @@ impl PeerSettings {
                 .default_value(self.lsd)
                 .mutable_ready()
                 .build(),
+            glib::ParamSpecBoolean::builder("pex")
+                .nick("Peer Exchange")
+                .blurb("Tell peers of others, and hear of others from them (BEP 11)")
+                .default_value(self.pex)
+                .mutable_ready()
+                .build(),
         ]
     }
 
@@ -155,6 +165,7 @@ impl PeerSettings {
             "buffer-size" => self.buffer_size = value_of(value),
             "dht" => self.dht = value_of(value),
             "lsd" => self.lsd = value_of(value),
+            "pex" => self.pex = value_of(value),
             _ => return false,
         }
         true
@@ -171,6 +182,7 @@ impl PeerSettings {
             "buffer-size" => self.buffer_size.to_value(),
             "dht" => self.dht.to_value(),
             "lsd" => self.lsd.to_value(),
+            "pex" => self.pex.to_value(),
             _ => return None,
         })
     }

@@ -68,6 +68,7 @@ impl Stream {
                 upload_budget: 0.0,
                 max_upload_rate: 0,
                 buffer_size: 16 << 20,
+                pex: true,
                 seed: fastrand::u64(..),
             },
             listener: Listener::bind(&[LOOPBACK], 0).unwrap(),

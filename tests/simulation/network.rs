@@ -174,6 +174,7 @@ impl Network {
             upload_budget: 0.0,
             max_upload_rate: 0,
             buffer_size: 64 << 20,
+            pex: true,
             seed: self
                 .seed
                 .wrapping_mul(1_000_003)

@@ -84,6 +84,8 @@ pub struct Config {
     pub max_upload_rate: u64,
     /// Most bytes of pieces kept.
     pub buffer_size: usize,
+    /// `false`: neither tells others of peers nor hears of them (BEP 11).
+    pub pex: bool,
     /// Seeds the generator that breaks ties.
     pub seed: u64,
 }

@@ -149,8 +149,12 @@ impl Swarm {
         let told_tip = live.tip.and_then(|_| self.tip_sequence());
         let served = self.tip_sequence().and_then(|tip| self.served_from(tip));
         let served = served.filter(|_| self.config.upload_enabled && !turned_away);
+        let ut_pex = ExtensionIds::OURS.ut_pex.filter(|_| self.config.pex);
         let handshake = ExtendedHandshake {
-            m: ExtensionIds::OURS,
+            m: ExtensionIds {
+                ut_pex,
+                ..ExtensionIds::OURS
+            },
             listen_port: Some(if self.config.upload_enabled {
                 self.config.listen_port
             } else {

@@ -358,7 +358,7 @@ impl Swarm {
         let Some(peer) = self.peers.get_mut(&conn) else {
             return;
         };
-        if self.config.role == Role::Source {
+        if self.config.role == Role::Source || !self.config.pex {
             // A source dials only whom its user names.
             return;
         }
@@ -381,6 +381,7 @@ impl Swarm {
             .extensions
             .as_ref()
             .and_then(|ids| ids.id(Extension::Pex))
+            .filter(|_| self.config.pex)
         else {
             return;
         };

@@ -235,6 +235,7 @@ impl World {
             },
             max_upload_rate: 0,
             buffer_size: BUFFER,
+            pex: true,
             seed: self.options.seed.wrapping_mul(1_000_003) + u64::from(id),
         }
     }

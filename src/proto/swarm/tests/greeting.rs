@@ -336,6 +336,38 @@ fn the_source_is_dialled_again_and_again_and_private_hearsay_is_not() {
 }
 
 #[test]
+fn without_peer_exchange_nobody_is_told_of_peers_nor_believed() {
+    let role = Role::Viewer {
+        latency: Duration::ZERO,
+    };
+    for pex in [true, false] {
+        let mut script = Script::with(role, |config| config.pex = pex);
+        let told = script.meet(1, Live::default(), Message::HaveNone);
+        let sent = script.take_sent(told);
+        let Message::Extended { payload, .. } = &sent[1] else {
+            panic!("{:?}", sent[1]);
+        };
+        let hello = ExtendedHandshake::decode(payload).unwrap();
+        assert_eq!(hello.m.ut_pex.is_some(), pex);
+        let outside = SocketAddr::from(([198, 51, 100, 1], 7764));
+        let hearsay = proto::wire::Pex {
+            added: vec![proto::wire::PexPeer::reachable(outside)],
+            dropped: Vec::new(),
+        };
+        let payload = hearsay.encode();
+        script.say(told, Message::Extended { id: 1, payload });
+        assert_eq!(script.dialled.contains(&outside), pex);
+        script.meet_called(2, Live::default(), Message::HaveNone);
+        script.pass(Duration::from_secs(70));
+        let is_pex = |message: &Message| {
+            matches!(message, Message::Extended { id, payload }
+                if *id != 0 && proto::wire::Pex::decode(payload).is_ok_and(|pex| !pex.added.is_empty()))
+        };
+        assert_eq!(script.take_sent(told).iter().any(is_pex), pex);
+    }
+}
+
+#[test]
 fn a_forged_tip_is_proof_at_the_source_too_and_a_real_one_moves_nothing_there() {
     for forged in [true, false] {
         let mut script = Script::new(Role::Source);

@@ -90,6 +90,7 @@ impl Script {
             upload_budget: 0.0,
             max_upload_rate: 0,
             buffer_size: 64 << 20,
+            pex: true,
             seed: 1,
         };
         change(&mut config);
@@ -187,12 +188,30 @@ impl Script {
     fn meet(&mut self, number: u64, live: Live, bits: Message) -> ConnId {
         let conn = ConnId(number);
         self.call(conn, number as u8);
+        self.introduce(number, live, bits);
+        conn
+    }
+
+    /// A peer that is called and says everything it must.
+    fn meet_called(&mut self, number: u64, live: Live, bits: Message) -> ConnId {
+        let conn = ConnId(number);
+        let address = address(number as u8);
+        self.input(Input::Connected {
+            conn,
+            address,
+            inbound: false,
+        });
+        self.introduce(number, live, bits);
+        conn
+    }
+
+    fn introduce(&mut self, number: u64, live: Live, bits: Message) {
+        let conn = ConnId(number);
         let mut handshake = self.handshake();
         handshake.peer_id[19] = number as u8;
         self.say(conn, Message::Handshake(handshake));
         self.say(conn, Self::hello(live));
         self.say(conn, bits);
-        conn
     }
 
     fn seal(&mut self, payload: usize, flags: Flags) -> Piece {
