@@ -8,15 +8,18 @@
 
 //! Figures and messages as `GstStructure`s (INTERFACE, sections Stats and messages).
 
-use crate::proto::{
-    metainfo::Metainfo,
-    stats::{PeerStats, Stats},
-    uri,
+use crate::{
+    net::Way,
+    proto::{
+        metainfo::Metainfo,
+        stats::{PeerStats, Stats},
+        uri,
+    },
 };
 
 /// The fields that the stats of both elements have. Bytes, bits per second, nanoseconds, all u64;
 /// what is not known yet has no field.
-pub(crate) fn stats(name: &str, stats: &Stats) -> gst::Structure {
+pub(crate) fn stats(name: &str, stats: &Stats, ways: &[Way]) -> gst::Structure {
     gst::Structure::builder(name)
         .field("bytes-uploaded", stats.bytes_uploaded)
         .field("bytes-downloaded", stats.bytes_downloaded)
@@ -31,6 +34,15 @@ pub(crate) fn stats(name: &str, stats: &Stats) -> gst::Structure {
         .field("tip", stats.tip.unwrap_or(0))
         .field("floor", stats.floor.unwrap_or(0))
         .field("peers", gst::Array::new(stats.peers.iter().map(peer)))
+        .field("discovery", gst::Array::new(ways.iter().map(way)))
+        .build()
+}
+
+fn way(way: &Way) -> gst::Structure {
+    gst::Structure::builder("way")
+        .field("name", &way.name)
+        .field("peers", way.peers as u64)
+        .field("outcome", &way.outcome)
         .build()
 }
 
@@ -72,7 +84,7 @@ mod tests {
     #[test]
     fn figures_that_are_not_known_are_zero() {
         gst::init().unwrap();
-        let structure = stats("application/x-test-stats", &Stats::default());
+        let structure = stats("application/x-test-stats", &Stats::default(), &[]);
         assert_eq!(structure.get::<u64>("bytes-uploaded"), Ok(0));
         assert_eq!(structure.get::<u64>("tip"), Ok(0));
         assert!(structure.get::<gst::Array>("peers").unwrap().is_empty());
@@ -97,7 +109,12 @@ mod tests {
             }],
             ..Stats::default()
         };
-        let structure = stats("application/x-test-stats", &figures);
+        let ways = [Way {
+            name: "tracker http://a".into(),
+            peers: 3,
+            outcome: "knows 3 peers".into(),
+        }];
+        let structure = stats("application/x-test-stats", &figures, &ways);
         assert_eq!(structure.get::<u64>("tip"), Ok(7));
         let peers = structure.get::<gst::Array>("peers").unwrap();
         let peer = peers.first().unwrap().get::<gst::Structure>().unwrap();
@@ -105,5 +122,10 @@ mod tests {
         assert_eq!(peer.get::<u64>("rtt"), Ok(3000));
         assert_eq!(peer.get::<bool>("choked"), Ok(true));
         assert_eq!(peer.get::<u64>("lag"), Ok(0));
+        let ways = structure.get::<gst::Array>("discovery").unwrap();
+        let way = ways.first().unwrap().get::<gst::Structure>().unwrap();
+        assert_eq!(way.get::<&str>("name"), Ok("tracker http://a"));
+        assert_eq!(way.get::<u64>("peers"), Ok(3));
+        assert_eq!(way.get::<&str>("outcome"), Ok("knows 3 peers"));
     }
 }

@@ -79,7 +79,7 @@ pub(super) fn tiers(trackers: &[String]) -> Result<Vec<Vec<String>>, gst::ErrorM
 /// # Errors
 /// Names one that is no `host:port`.
 pub(super) fn relays(relays: Vec<String>) -> Result<Vec<String>, gst::ErrorMessage> {
-    if let Some(relay) = relays.iter().find(|relay| !net::is_host_port(relay)) {
+    if let Some(relay) = relays.iter().find(|relay| net::host_port(relay).is_none()) {
         return Err(gst::error_msg!(
             gst::ResourceError::Settings,
             ("\"{relay}\" in the property auxiliary-seeders is no HOST:PORT")

@@ -17,7 +17,7 @@ use std::{
 
 use crate::{
     common::listen,
-    net::{Driver, Notice, Options, Serve, Trace},
+    net::{Driver, Notice, Options, Serve, Trace, Way},
     proto::{
         key::PrivateKey,
         lap::Sequence,
@@ -553,6 +553,12 @@ impl Broadcast {
     /// The driver's figures.
     pub(super) fn stats(&self) -> Option<Arc<Stats>> {
         lock(&self.shared.driver).as_ref().map(Driver::stats)
+    }
+
+    /// What came of each way to be found.
+    pub(super) fn ways(&self) -> Vec<Way> {
+        let driver = lock(&self.shared.driver);
+        driver.as_ref().map_or_else(Vec::new, Driver::ways)
     }
 
     /// What was made so far.

@@ -95,9 +95,11 @@ impl LiveTorrentSink {
                 return;
             }
             Tell::Notice(Notice::Tracker(text)) => {
-                gst::info!(CAT, imp = self, "tracker: {text}");
+                gst::info!(CAT, imp = self, "{text}");
                 return;
             }
+            // A source looks for nobody.
+            Tell::Notice(Notice::Alone(_)) => return,
             Tell::Notice(Notice::Swarm(event)) => event,
         };
         match event {
@@ -305,9 +307,12 @@ impl LiveTorrentSink {
             .as_ref()
             .and_then(|broadcast| broadcast.stats())
             .unwrap_or_else(|| Arc::new(Stats::default()));
+        let ways = broadcast
+            .as_ref()
+            .map_or_else(Vec::new, |broadcast| broadcast.ways());
         let made = broadcast.map(|broadcast| broadcast.made());
         let made = made.unwrap_or_default();
-        let mut structure = structures::stats("application/x-livetorrentsink-stats", &stats);
+        let mut structure = structures::stats("application/x-livetorrentsink-stats", &stats, &ways);
         structure.set("bytes-in", made.bytes);
         structure.set("pieces-made", made.pieces);
         structure

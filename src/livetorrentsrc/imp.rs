@@ -109,6 +109,15 @@ impl LiveTorrentSrc {
                 gst::debug!(CAT, imp = self, "{text}");
                 return;
             }
+            Notice::Alone(reasons) => {
+                gst::element_imp_warning!(
+                    self,
+                    gst::ResourceError::NotFound,
+                    ("No peer of the stream can be reached"),
+                    ["{}", reasons.join("; ")]
+                );
+                return;
+            }
         };
         let message = match event {
             Event::PeerAdded { id, address } => {
@@ -274,11 +283,12 @@ impl LiveTorrentSrc {
     }
 
     fn stats(&self) -> gst::Structure {
-        let stats = lock(&self.state)
-            .driver
-            .as_ref()
-            .map_or_else(|| Arc::new(Stats::default()), Driver::stats);
-        let mut structure = structures::stats("application/x-livetorrentsrc-stats", &stats);
+        let state = lock(&self.state);
+        let driver = state.driver.as_ref();
+        let stats = driver.map_or_else(|| Arc::new(Stats::default()), Driver::stats);
+        let ways = driver.map_or_else(Vec::new, Driver::ways);
+        drop(state);
+        let mut structure = structures::stats("application/x-livetorrentsrc-stats", &stats, &ways);
         structure.set("bytes-out", stats.bytes_out);
         structure.set("pieces-skipped", stats.pieces_skipped);
         structure.set("buffer-level", structures::nanoseconds(stats.buffer_level));

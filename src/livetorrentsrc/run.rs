@@ -261,7 +261,7 @@ impl LiveTorrentSrc {
                 let this = element.imp();
                 let joining = lock(&this.state).joining;
                 if joining {
-                    this.fail(run, no_data_for(timeout));
+                    this.fail(run, this.no_data_for(timeout));
                 }
             }
         });
@@ -274,7 +274,7 @@ impl LiveTorrentSrc {
     pub(super) fn timed_out(&self) -> gst::FlowError {
         let timeout = lock(&self.settings).timeout;
         let run = lock(&self.state).run;
-        self.fail(run, no_data_for(timeout));
+        self.fail(run, self.no_data_for(timeout));
         AFTER_AN_ERROR
     }
 
@@ -304,11 +304,18 @@ impl LiveTorrentSrc {
                 .unwrap_or_else(PoisonError::into_inner);
         }
     }
-}
 
-fn no_data_for(timeout: gst::ClockTime) -> gst::ErrorMessage {
-    gst::error_msg!(
-        gst::ResourceError::Read,
-        ("No data came for {timeout}, which is the timeout")
-    )
+    fn no_data_for(&self, timeout: gst::ClockTime) -> gst::ErrorMessage {
+        let state = lock(&self.state);
+        let why = state
+            .driver
+            .as_ref()
+            .map_or_else(Vec::new, Driver::why_alone);
+        drop(state);
+        gst::error_msg!(
+            gst::ResourceError::Read,
+            ("No data came for {timeout}, which is the timeout"),
+            ["{}", why.join("; ")]
+        )
+    }
 }

@@ -15,15 +15,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use async_channel::Sender;
 use futures_lite::future;
 
 use super::{
     back_off::BackOff,
-    inbox::Inbound,
-    notices::Notifier,
+    discovery::Discovery,
     runtime::{Spawner, sleep},
-    shown::{Shown, Watch},
+    shown::Watch,
     tracker::Tracker,
 };
 use crate::proto::{
@@ -44,18 +42,14 @@ const RETURN_SPREAD: Duration = Duration::from_secs(4);
 /// Trackers of one stream; the rest is left out.
 const MAX_TRACKERS: usize = 32;
 
-/// Announces one peer.
+/// Announces one peer. A viewer asks one tracker of each tier, and oftener while it has few peers or the
+/// source is away. BEP 12 has one tier after the other; whoever waits for a picture cannot wait
+/// for a tracker that is off. A source wants to be found: it tells all.
 #[derive(Debug, Clone)]
 pub(super) struct Announcer {
     /// What it says of us, but for the event and the figures.
     pub(super) request: Announce,
-    /// A viewer looks for peers: it asks one tracker of each tier, and oftener while it has few or the
-    /// source is away. BEP 12 has one tier after the other; whoever waits for a picture cannot wait
-    /// for a tracker that is off. A source wants to be found: it tells all.
-    pub(super) viewer: bool,
-    pub(super) shown: Arc<Shown>,
-    pub(super) inbox: Sender<Inbound>,
-    pub(super) notifier: Notifier,
+    pub(super) discovery: Discovery,
     pub(super) farewell: Farewell,
 }
 
@@ -105,7 +99,7 @@ impl Announcer {
     /// Announces to `tiers` for as long as the driver is there.
     pub(super) fn start(self, spawner: &Spawner, tiers: Vec<Vec<String>>) {
         let mut tiers = self.usable(tiers);
-        if !self.viewer {
+        if !self.discovery.viewer {
             tiers = tiers.into_iter().flatten().map(|one| vec![one]).collect();
         }
         for tier in tiers {
@@ -123,8 +117,8 @@ impl Announcer {
                 Ok(tracker)
             });
             let skipped = |reason: &&str| {
-                let text = format!("tracker {url} is skipped: {reason}");
-                self.notifier.tracker(text);
+                let outcome = format!("skipped: {reason}");
+                self.discovery.tried(&way(&url), 0, outcome);
             };
             tracker.inspect_err(skipped).ok()
         };
@@ -139,7 +133,7 @@ impl Announcer {
 
     async fn run(&self, mut tier: Vec<Tracker>) {
         let mut back_off = BackOff::new(RETRY);
-        let mut watch = self.shown.watch();
+        let mut watch = self.discovery.watch();
         loop {
             let pause = match self.round(&mut tier).await {
                 Some(pause) => {
@@ -160,7 +154,7 @@ impl Announcer {
                     tier[..=place].rotate_right(1);
                     return Some(pause);
                 }
-                Err(reason) => self.notifier.tracker(format!("tracker {reason}")),
+                Err(reason) => self.discovery.tried(&way(tier[place].url()), 0, reason),
             }
         }
         None
@@ -168,16 +162,21 @@ impl Announcer {
 
     /// Asks by IPv4 and IPv6 at once, where the tracker has both; one answer is enough.
     async fn announce(&self, tracker: &Tracker) -> Result<Pause, String> {
-        let url = tracker.url();
-        self.notifier.tracker(format!("asking tracker {url}"));
+        let asking = format!("asking tracker {}", tracker.url());
+        self.discovery.notifier.tracker(asking);
         let event = (!self.farewell.lock().contains(tracker)).then_some(Event::Started);
         let addresses = tracker.addresses().await?;
-        let [v4, v6] = addresses.map(|address| self.ask(tracker, address, event));
+        let [v4, v6] = addresses.map(|address| async move {
+            match address {
+                Some(address) => Some(self.ask(tracker, address, event).await),
+                None => None,
+            }
+        });
         match future::zip(v4, v6).await {
             (Some(Ok(one)), Some(Ok(other))) => Ok(one.longer(other)),
             (Some(Ok(pause)), _) | (_, Some(Ok(pause))) => Ok(pause),
             (Some(Err(reason)), _) | (_, Some(Err(reason))) => Err(reason),
-            (None, None) => Err(format!("{url}: its host has no address")),
+            (None, None) => Err("its host has no address".to_owned()),
         }
     }
 
@@ -185,70 +184,40 @@ impl Announcer {
     async fn ask(
         &self,
         tracker: &Tracker,
-        address: Option<SocketAddr>,
+        address: SocketAddr,
         event: Option<Event>,
-    ) -> Option<Result<Pause, String>> {
-        let address = address?;
-        let stats = self.shown.stats();
+    ) -> Result<Pause, String> {
+        let stats = self.discovery.shown.stats();
         let request = Announce {
             event,
             uploaded: stats.bytes_uploaded,
             downloaded: stats.bytes_downloaded,
             ..self.request.clone()
         };
-        let answer = tracker.ask(address, request).await;
-        Some(match answer {
-            Ok(response) => {
-                let (url, peers) = (tracker.url(), response.peers.len());
-                let mut text = format!("tracker {url} knows {peers} peers");
-                if let Some(warning) = &response.warning {
-                    text = format!("{text} and warns: {warning}");
-                }
-                self.notifier.tracker(text);
-                self.farewell.lock().insert(tracker.clone());
-                let pause = Pause::after(&response);
-                self.tell(response).await;
-                Ok(pause)
-            }
-            Err(reason) => Err(reason),
-        })
-    }
-
-    async fn tell(&self, response: AnnounceResponse) {
-        if self.viewer && !response.peers.is_empty() {
-            let candidates = Inbound::Candidates {
-                origin: Origin::Tracker,
-                addresses: response.peers,
-            };
-            // A driver that is gone drops this task next.
-            let _ = self.inbox.send(candidates).await;
+        let response = tracker.ask(address, request).await?;
+        let peers = response.peers.len();
+        let mut outcome = format!("knows {peers} peers");
+        if let Some(warning) = &response.warning {
+            outcome = format!("{outcome} and warns: {warning}");
         }
+        self.discovery.tried(&way(tracker.url()), peers, outcome);
+        self.farewell.lock().insert(tracker.clone());
+        let pause = Pause::after(&response);
+        self.discovery.found(Origin::Tracker, response.peers).await;
+        Ok(pause)
     }
 
     /// Waits as long as the circumstances, which may change meanwhile, ask for.
     async fn wait(&self, watch: &mut Watch, pause: Pause) {
-        let began = Instant::now();
-        loop {
-            if self.viewer && watch.take_return() {
-                return sleep(RETURN_SPREAD.mul_f64(fastrand::f64())).await;
-            }
-            let looks_for_peers = self.viewer && !self.shown.is_content();
-            let whole = if looks_for_peers {
-                pause.lonely
-            } else {
-                pause.usual
-            };
-            let left = whole.saturating_sub(began.elapsed());
-            if left.is_zero() {
-                return;
-            }
-            if self.viewer {
-                future::or(sleep(left), watch.changed()).await;
-            } else {
-                sleep(left).await;
-            }
+        if watch.rest(Instant::now(), pause.lonely, pause.usual).await {
+            sleep(RETURN_SPREAD.mul_f64(fastrand::f64())).await;
         }
     }
+}
+
+/// What the way through this tracker is called.
+fn way(url: &str) -> String {
+    format!("tracker {url}")
 }
 
 impl Farewell {
@@ -278,28 +247,10 @@ mod tests {
         thread,
     };
 
-    use super::super::notices::NoticeThread;
-    use super::super::{Notice, runtime::Runtime};
-    use crate::proto::{
-        metainfo::Infohash,
-        swarm::{ENOUGH_PEERS, Event as SwarmEvent},
-    };
+    use super::super::{Notice, discovery, inbox::Inbound, runtime::Runtime};
+    use crate::proto::swarm::{ENOUGH_PEERS, Event as SwarmEvent};
 
     const LIMIT: Duration = Duration::from_secs(20);
-
-    fn request() -> Announce {
-        Announce {
-            infohash: Infohash([0xff; 20]),
-            peer_id: *b"-LV0100-abcdefghijkl",
-            port: 7764,
-            uploaded: 0,
-            downloaded: 0,
-            left: 1,
-            numwant: 50,
-            event: None,
-            key: 1,
-        }
-    }
 
     /// A tracker that gives everybody the same answer, and what it was asked.
     fn tracker(answer: &'static [u8]) -> (String, mpsc::Receiver<String>) {
@@ -330,24 +281,15 @@ mod tests {
     }
 
     fn bench(viewer: bool) -> Bench {
-        let (inbox, inputs) = async_channel::bounded(16);
-        let (tell, notices) = mpsc::channel();
-        let (notifier, _thread) = NoticeThread::start(move |notice| {
-            let _ = tell.send(notice);
-        })
-        .unwrap();
-        let announcer = Announcer {
-            request: request(),
-            viewer,
-            shown: Arc::new(Shown::new(50)),
-            inbox,
-            notifier,
-            farewell: Farewell::default(),
-        };
+        let bench = discovery::bench(viewer, 7764);
         Bench {
-            announcer,
-            inputs,
-            notices,
+            announcer: Announcer {
+                request: Announce::sample(),
+                discovery: bench.discovery,
+                farewell: Farewell::default(),
+            },
+            inputs: bench.inputs,
+            notices: bench.notices,
         }
     }
 
@@ -376,7 +318,7 @@ mod tests {
         assert!(refused.recv_timeout(LIMIT).is_ok());
         let target = asked.recv_timeout(LIMIT).unwrap();
         let infohash = format!("info_hash={}", "%FF".repeat(20));
-        for part in [&infohash, "&port=7764&", "&left=1&", "&event=started"] {
+        for part in [&infohash, "&port=7764&", "&left=2&", "&event=started"] {
             assert!(target.contains(part), "{part}: {target}");
         }
         assert!(never.try_recv().is_err());
@@ -398,11 +340,11 @@ mod tests {
             let target = asked.recv_timeout(LIMIT).unwrap();
             assert_eq!(target.contains("event=started"), has_event, "{target}");
         }
-        bench.announcer.farewell.say(&request());
+        bench.announcer.farewell.say(&Announce::sample());
         let target = asked.recv_timeout(LIMIT).unwrap();
         assert!(target.contains("event=stopped"), "{target}");
         // Once.
-        bench.announcer.farewell.say(&request());
+        bench.announcer.farewell.say(&Announce::sample());
         assert!(bench.announcer.farewell.lock().is_empty());
     }
 
@@ -450,7 +392,7 @@ mod tests {
     fn a_tracker_is_asked_oftener_without_the_source_and_at_once_when_that_is_back() {
         let bench = bench(true);
         let (url, asked) = tracker(b"d8:intervali1800e5:peers0:e");
-        let shown = Arc::clone(&bench.announcer.shown);
+        let shown = Arc::clone(&bench.announcer.discovery.shown);
         let added = SwarmEvent::PeerAdded {
             id: String::new(),
             address: SocketAddr::from(([127, 0, 0, 1], 9)),

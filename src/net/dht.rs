@@ -13,27 +13,23 @@ use std::{
     future::Future,
     io,
     net::SocketAddr,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
-use async_channel::{Receiver, Sender};
+use async_channel::Receiver;
 use futures_lite::future;
-use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{
     back_off::BackOff,
     clock::Clock,
-    inbox::Inbound,
+    discovery::Discovery,
     lookup::{HostPort, keep_resolving},
-    notices::Notifier,
-    runtime::{Spawner, UdpSocket, sleep, sleep_until},
-    shown::{Shown, Watch},
+    runtime::{Spawner, UdpSocket, sleep, sleep_until, udp},
+    shown::Watch,
 };
 use crate::proto::{
     address::Family,
     dht::{Config, Found, MAX_DATAGRAM, Node, Output},
-    metainfo::Infohash,
     swarm::Origin,
 };
 
@@ -46,18 +42,12 @@ const AFTER_ERROR: Duration = Duration::from_millis(100);
 /// Addresses of names that wait to be begun with.
 const MAX_RESOLVED: usize = 64;
 
-/// What the nodes of one driver share.
+/// A node of one family.
 #[derive(Debug, Clone)]
-pub(super) struct Dht {
-    pub(super) infohash: Infohash,
-    /// Where we take peers in; 0: nowhere.
-    pub(super) port: u16,
-    /// Looks for peers; a source wants to be found only.
-    pub(super) viewer: bool,
-    pub(super) clock: Clock,
-    pub(super) shown: Arc<Shown>,
-    pub(super) inbox: Sender<Inbound>,
-    pub(super) notifier: Notifier,
+struct Dht {
+    discovery: Discovery,
+    clock: Clock,
+    family: Family,
 }
 
 /// What a node waits for.
@@ -67,51 +57,69 @@ enum Happening {
     Time,
 }
 
-impl Dht {
-    /// A node for each family of the addresses that we may speak from, at their port where that is free,
-    /// for as long as the driver is there. Without nodes to begin with there is none.
-    pub(super) fn start(&self, spawner: &Spawner, from: &[SocketAddr], nodes: &[(String, u16)]) {
-        if nodes.is_empty() {
-            return;
-        }
-        for family in [Family::V4, Family::V6] {
-            let mut addresses = from.iter().copied();
-            let Some(address) = addresses.find(|address| Family::of(address.ip()) == family) else {
-                continue;
-            };
-            let (tell, begin_at) = async_channel::bounded(MAX_RESOLVED);
-            for (host, port) in nodes.iter().cloned() {
-                let (tell, notifier) = (tell.clone(), self.notifier.clone());
-                let target = HostPort { host, port };
-                spawner.spawn(keep_resolving(target, notifier, tell, |addresses| {
-                    addresses
-                }));
+/// A node for each family of the addresses that we may speak from, at their port where that is free,
+/// for as long as the driver is there. Without nodes to begin with there is none.
+pub(super) fn start(
+    discovery: &Discovery,
+    clock: Clock,
+    spawner: &Spawner,
+    from: &[SocketAddr],
+    nodes: &[(String, u16)],
+) {
+    let mut tells = Vec::new();
+    for family in [Family::V4, Family::V6] {
+        let mut addresses = from.iter().copied();
+        let address = addresses.find(|address| Family::of(address.ip()) == family);
+        let Some(address) = address.filter(|_| !nodes.is_empty()) else {
+            continue;
+        };
+        let (tell, begin_at) = async_channel::bounded(MAX_RESOLVED);
+        tells.push(tell);
+        let discovery = discovery.clone();
+        let dht = Dht {
+            discovery,
+            clock,
+            family,
+        };
+        spawner.spawn(async move {
+            if let Err(error) = dht.run(address, begin_at).await {
+                let outcome = format!("no node at {}: {error}", address.ip());
+                dht.tried(0, outcome);
             }
-            let dht = self.clone();
-            spawner.spawn(async move {
-                if let Err(error) = dht.run(family, address, begin_at).await {
-                    let text = format!("no DHT node at {}: {error}", address.ip());
-                    dht.notifier.tracker(text);
-                }
-            });
-        }
+        });
     }
+    let (tell, named) = async_channel::bounded(MAX_RESOLVED);
+    for (host, port) in nodes.iter().cloned() {
+        let (tell, notifier) = (tell.clone(), discovery.notifier.clone());
+        let target = HostPort { host, port };
+        let as_they_are = |addresses| addresses;
+        spawner.spawn(keep_resolving(target, notifier, tell, as_they_are));
+    }
+    spawner.spawn(async move {
+        while let Ok(addresses) = named.recv().await {
+            for tell in &tells {
+                // Each node takes those of its family; there may be no such node.
+                let _ = tell.send(addresses.clone()).await;
+            }
+        }
+    });
+}
 
+impl Dht {
     async fn run(
         &self,
-        family: Family,
         address: SocketAddr,
         begin_at: Receiver<Vec<SocketAddr>>,
     ) -> io::Result<()> {
         let socket = bind(address)?;
         let config = Config {
-            family,
-            infohash: self.infohash,
-            port: self.port,
+            family: self.family,
+            infohash: self.discovery.infohash,
+            port: self.discovery.port,
             rng: fastrand::Rng::new(),
         };
         let mut node = Node::new(config, self.clock.now().at);
-        let mut schedule = Schedule::new(self.viewer, &self.shown);
+        let mut schedule = Schedule::new(&self.discovery);
         // One byte more than is read shows that a datagram is too long.
         let mut buffer = [0; MAX_DATAGRAM + 1];
         loop {
@@ -163,7 +171,7 @@ impl Dht {
         let looks_up = (!node.is_looking_up()).then(|| schedule.due()).flatten();
         let first = [node_wakes, looks_up].into_iter().flatten().min();
         async move {
-            future::or(sleep_until(first), schedule.changed()).await;
+            future::or(sleep_until(first), schedule.watch.changed()).await;
             Happening::Time
         }
     }
@@ -174,29 +182,30 @@ impl Dht {
                 // What is lost is asked again elsewhere, whether here or on the way.
                 let _ = socket.send_to(&datagram, to).await;
             }
-            Output::Peers(addresses) => {
-                if self.viewer {
-                    let origin = Origin::Dht;
-                    let candidates = Inbound::Candidates { origin, addresses };
-                    // A driver that is gone drops this task next.
-                    let _ = self.inbox.send(candidates).await;
-                }
-            }
+            Output::Peers(addresses) => self.discovery.found(Origin::Dht, addresses).await,
             Output::Found(found) => {
                 let Found { nodes, peers } = found;
-                let text = format!("DHT: {nodes} nodes answered and know {peers} peers");
-                self.notifier.tracker(text);
+                self.tried(
+                    peers,
+                    format!("{nodes} nodes answered and know {peers} peers"),
+                );
                 schedule.searched(found);
             }
         }
+    }
+
+    fn tried(&self, peers: usize, outcome: String) {
+        let way = match self.family {
+            Family::V4 => "DHT (IPv4)",
+            Family::V6 => "DHT (IPv6)",
+        };
+        self.discovery.tried(way, peers, outcome);
     }
 }
 
 /// When to look for peers, which tells others of us by the way.
 #[derive(Debug)]
 struct Schedule {
-    viewer: bool,
-    shown: Arc<Shown>,
     watch: Watch,
     back_off: BackOff,
     /// There is somebody to ask.
@@ -208,11 +217,9 @@ struct Schedule {
 }
 
 impl Schedule {
-    fn new(viewer: bool, shown: &Arc<Shown>) -> Self {
+    fn new(discovery: &Discovery) -> Self {
         Self {
-            viewer,
-            shown: Arc::clone(shown),
-            watch: shown.watch(),
+            watch: discovery.watch(),
             back_off: BackOff::new(RETRY),
             has_begun: false,
             last: None,
@@ -227,7 +234,7 @@ impl Schedule {
     /// A search is over.
     fn searched(&mut self, found: Found) {
         self.is_alone = found.nodes == 0;
-        if !self.is_alone && self.shown.is_content() {
+        if !self.is_alone && !self.watch.looks_for_peers() {
             self.back_off.reset();
         }
         self.last = Some((Instant::now(), self.back_off.next()));
@@ -238,8 +245,7 @@ impl Schedule {
         let Some((at, retry)) = self.last else {
             return self.has_begun.then(Instant::now);
         };
-        let looks_for_peers = self.viewer && !self.shown.is_content();
-        let wait = match looks_for_peers || self.is_alone {
+        let wait = match self.watch.looks_for_peers() || self.is_alone {
             true => retry,
             false => ANNOUNCE_EVERY,
         };
@@ -249,28 +255,12 @@ impl Schedule {
     fn is_due(&self) -> bool {
         self.due().is_some_and(|due| due <= Instant::now())
     }
-
-    /// Waits until there may be more to look for.
-    async fn changed(&self) {
-        match self.viewer {
-            true => self.watch.changed().await,
-            false => future::pending().await,
-        }
-    }
 }
 
 /// A socket at this address, or at another port where this one is taken.
 fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
     let bind_to = |port| {
-        let socket = Socket::new(
-            Domain::for_address(address),
-            Type::DGRAM,
-            Some(Protocol::UDP),
-        )?;
-        if address.is_ipv6() {
-            // The IPv4 socket beside it has the same port.
-            socket.set_only_v6(true)?;
-        }
+        let socket = udp(Family::of(address.ip()))?;
         socket.bind(&SocketAddr::new(address.ip(), port).into())?;
         Ok::<_, io::Error>(socket)
     };
@@ -282,43 +272,9 @@ fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
 mod tests {
     use super::*;
 
-    use std::sync::mpsc;
-
-    use super::super::{Notice, notices::NoticeThread, runtime::Runtime};
+    use super::super::{Notice, discovery::bench, inbox::Inbound, runtime::Runtime};
 
     const LIMIT: Duration = Duration::from_secs(20);
-
-    /// Nodes of one runtime, and what they bring.
-    struct Bench {
-        dht: Dht,
-        inputs: Receiver<Inbound>,
-        notices: mpsc::Receiver<Notice>,
-        _thread: NoticeThread,
-    }
-
-    fn bench(viewer: bool, port: u16) -> Bench {
-        let (inbox, inputs) = async_channel::bounded(64);
-        let (tell, notices) = mpsc::channel();
-        let (notifier, _thread) = NoticeThread::start(move |notice| {
-            let _ = tell.send(notice);
-        })
-        .unwrap();
-        let dht = Dht {
-            infohash: Infohash([9; 20]),
-            port,
-            viewer,
-            clock: Clock::new(),
-            shown: Arc::new(Shown::new(50)),
-            inbox,
-            notifier,
-        };
-        Bench {
-            dht,
-            inputs,
-            notices,
-            _thread,
-        }
-    }
 
     /// A port of loopback that is free.
     fn free() -> SocketAddr {
@@ -335,15 +291,16 @@ mod tests {
             bench(false, source.port()),
             bench(true, viewer.port()),
         ];
+        let discovery = |place: usize| benches[place].discovery.clone();
         let tasks = [
-            (benches[0].dht.clone(), between, nodes(source)),
-            (benches[1].dht.clone(), source, nodes(between)),
-            (benches[2].dht.clone(), viewer, nodes(between)),
+            (discovery(0), between, nodes(source)),
+            (discovery(1), source, nodes(between)),
+            (discovery(2), viewer, nodes(between)),
         ];
         let (stop, stopped) = async_channel::bounded::<()>(1);
         let runtime = Runtime::start("test", move |spawner| async move {
-            for (dht, at, nodes) in tasks {
-                dht.start(&spawner, &[at], &nodes);
+            for (discovery, at, nodes) in tasks {
+                start(&discovery, Clock::new(), &spawner, &[at], &nodes);
             }
             let _ = stopped.recv().await;
         })
@@ -371,12 +328,12 @@ mod tests {
         let bench = bench(true, 7764);
         let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let at = taken.local_addr().unwrap();
-        let dht = bench.dht.clone();
+        let discovery = bench.discovery.clone();
         let (stop, stopped) = async_channel::bounded::<()>(1);
         // Whoever listens there answers nothing.
         let nodes = [(at.ip().to_string(), at.port())];
         let runtime = Runtime::start("test", move |spawner| async move {
-            dht.start(&spawner, &[at], &nodes);
+            start(&discovery, Clock::new(), &spawner, &[at], &nodes);
             let _ = stopped.recv().await;
         })
         .unwrap();
@@ -387,7 +344,7 @@ mod tests {
         assert_eq!(
             bench.notices.recv_timeout(LIMIT),
             Ok(Notice::Tracker(
-                "DHT: 0 nodes answered and know 0 peers".to_owned()
+                "DHT (IPv4): 0 nodes answered and know 0 peers".to_owned()
             ))
         );
         stop.close();
@@ -396,11 +353,10 @@ mod tests {
 
     #[test]
     fn searches_come_soon_for_the_lonely_and_every_quarter_of_an_hour_for_a_source() {
-        let shown = Arc::new(Shown::new(50));
         for (viewer, nodes, least, most) in
             [(true, 9, 2, 4), (false, 9, 900, 900), (false, 0, 2, 4)]
         {
-            let mut schedule = Schedule::new(viewer, &shown);
+            let mut schedule = Schedule::new(&bench(viewer, 1).discovery);
             assert_eq!(schedule.due(), None);
             schedule.begin();
             assert!(schedule.is_due());

@@ -16,19 +16,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use async_channel::{Receiver, Sender};
+use async_channel::Receiver;
 use futures_lite::future;
 
 use super::{
     Notice,
     clock::Clock,
     connection::{Connection, Handle, Pace, Patience},
+    discovery::Discovery,
     inbox::Inbound,
     lookup::{HostPort, keep_resolving},
-    notices::Notifier,
     outlet::Outlet,
     runtime::{Spawner, TcpStream, connect, sleep_until},
-    shown::Shown,
     story::Story,
 };
 use crate::proto::{
@@ -76,12 +75,9 @@ pub(super) struct Driver {
     pub(super) clock: Clock,
     pub(super) lap: Lap,
     pub(super) piece_length: u32,
-    pub(super) viewer: bool,
     pub(super) spawner: Spawner,
-    pub(super) inbox: Sender<Inbound>,
+    pub(super) discovery: Discovery,
     pub(super) outlet: Arc<Outlet>,
-    pub(super) shown: Arc<Shown>,
-    pub(super) notifier: Notifier,
     pub(super) story: Story,
     pub(super) connections: Connections,
 }
@@ -165,7 +161,9 @@ impl Driver {
             let wake_at = self.act();
             let now = Instant::now();
             if now >= snapshot_at {
-                self.shown.set_stats(self.swarm.stats(self.clock.now()));
+                self.discovery
+                    .shown
+                    .set_stats(self.swarm.stats(self.clock.now()));
                 snapshot_at = now + SNAPSHOT_EVERY;
                 shown = true;
             }
@@ -195,7 +193,9 @@ impl Driver {
                 self.tell(Input::Timeout);
             }
         }
-        self.shown.set_stats(self.swarm.stats(self.clock.now()));
+        self.discovery
+            .shown
+            .set_stats(self.swarm.stats(self.clock.now()));
     }
 
     fn tell(&mut self, input: Input) {
@@ -265,7 +265,11 @@ impl Driver {
     }
 
     fn grant_room(&mut self) {
-        let room = if self.viewer { self.outlet.room() } else { 0 };
+        let room = if self.discovery.viewer {
+            self.outlet.room()
+        } else {
+            0
+        };
         if room > 0 {
             self.tell(Input::Room(room));
         }
@@ -291,12 +295,15 @@ impl Driver {
         };
         while let Some(event) = self.swarm.poll_event() {
             self.story.event(&event);
-            self.shown.observe(&event);
+            self.discovery.shown.observe(&event);
+            if matches!(event, Event::PeerAdded { .. }) {
+                self.discovery.ways.answered();
+            }
             if event == Event::Ended {
                 self.outlet.end();
             }
             if !matches!(event, Event::Step(_)) {
-                self.notifier.give(Notice::Swarm(event));
+                self.discovery.notifier.give(Notice::Swarm(event));
             }
         }
         wake_at.and_then(|at| self.clock.system(at))
@@ -322,7 +329,7 @@ impl Driver {
             stream,
             first,
             decoder: Decoder::new(self.lap),
-            inbox: self.inbox.clone(),
+            inbox: self.discovery.inbox.clone(),
             pace: Pace::new(self.piece_length, self.clock),
             patience: Patience::default(),
         };
@@ -338,7 +345,7 @@ impl Driver {
 
     /// The swarm has twelve dials under way at most.
     fn dial(&self, address: SocketAddr) {
-        let inbox = self.inbox.clone();
+        let inbox = self.discovery.inbox.clone();
         self.spawner.spawn(async move {
             let stream = connect(address, DIAL_TIME).await;
             // A driver that is gone closes the stream with the message.
@@ -351,6 +358,7 @@ impl Driver {
             Ok(stream) => self.connected(stream, address, Vec::new(), false),
             Err(error) => {
                 self.story.call_failed(address, &error);
+                self.discovery.ways.call_failed(address, &error);
                 self.tell(Input::DialFailed { address });
             }
         }
@@ -361,6 +369,7 @@ impl Driver {
         match HostPort::parse(address) {
             Some(target) => self.look_up(target, origin),
             None => self
+                .discovery
                 .notifier
                 .tracker(format!("{address:?} is no HOST:PORT of a peer")),
         }
@@ -378,11 +387,15 @@ impl Driver {
         }
         if lookups.len() >= MAX_LOOKUPS {
             return self
+                .discovery
                 .notifier
                 .tracker(format!("{target} is one name too many to look up"));
         }
         lookups.insert(target.clone());
-        let (inbox, notifier) = (self.inbox.clone(), self.notifier.clone());
+        let (inbox, notifier) = (
+            self.discovery.inbox.clone(),
+            self.discovery.notifier.clone(),
+        );
         let say = move |addresses| Inbound::Candidates { origin, addresses };
         self.spawner
             .spawn(keep_resolving(target, notifier, inbox, say));

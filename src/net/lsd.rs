@@ -16,25 +16,21 @@ use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     pin::Pin,
-    sync::Arc,
     task::Poll,
     time::{Duration, Instant},
 };
 
-use async_channel::Sender;
 use futures_lite::future;
 use if_addrs::{IfAddr, Interface};
-use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
+use socket2::InterfaceIndexOrAddress;
 
 use super::{
-    inbox::Inbound,
-    notices::Notifier,
-    runtime::{Spawner, UdpSocket, sleep, unblock},
-    shown::Shown,
+    discovery::Discovery,
+    runtime::{Spawner, UdpSocket, sleep, udp, unblock},
 };
 use crate::proto::{
+    address::Family,
     lsd::{GROUP_V4, GROUP_V6, MAX_DATAGRAM, PORT, Search, search},
-    metainfo::Infohash,
     swarm::Origin,
 };
 
@@ -50,17 +46,10 @@ const MAX_ANSWERS: u32 = 10;
 
 /// Finds peers on the networks that this host is on.
 #[derive(Debug)]
-pub(super) struct Lsd {
-    pub(super) infohash: Infohash,
-    /// Where we take peers in; 0: nowhere.
-    pub(super) port: u16,
-    /// Calls whom it hears of; a source answers instead.
-    pub(super) viewer: bool,
+struct Lsd {
+    discovery: Discovery,
     /// What we may speak from.
-    pub(super) addresses: Vec<SocketAddr>,
-    pub(super) shown: Arc<Shown>,
-    pub(super) inbox: Sender<Inbound>,
-    pub(super) notifier: Notifier,
+    addresses: Vec<SocketAddr>,
 }
 
 /// An address of ours on a network, and a socket there.
@@ -80,15 +69,19 @@ struct Heard {
     to_all: bool,
 }
 
-impl Lsd {
-    /// Goes on for as long as the driver is there.
-    pub(super) fn start(self, spawner: &Spawner) {
-        spawner.spawn(async move { self.run().await });
-    }
+/// Finds peers on the networks of `addresses`, and is found there, for as long as the driver is there.
+pub(super) fn start(discovery: Discovery, addresses: Vec<SocketAddr>, spawner: &Spawner) {
+    let lsd = Lsd {
+        discovery,
+        addresses,
+    };
+    spawner.spawn(async move { lsd.run().await });
+}
 
+impl Lsd {
     async fn run(self) {
         let cookie = format!("{:016x}", fastrand::u64(..));
-        let watch = self.shown.watch();
+        let mut watch = self.discovery.watch();
         let mut told = None;
         loop {
             // Anew each time: interfaces come and go.
@@ -96,8 +89,7 @@ impl Lsd {
             let ears = ears(&places);
             if told != Some(places.len()) {
                 told = Some(places.len());
-                let text = format!("local discovery on {} networks", places.len());
-                self.notifier.tracker(text);
+                self.tried(0, format!("asked on {} networks", places.len()));
             }
             for place in &places {
                 let (datagram, group) = self.words(place, &cookie);
@@ -106,22 +98,13 @@ impl Lsd {
             }
             let began = Instant::now();
             let listen = self.listen(&places, &ears, &cookie);
-            let wait = async {
-                loop {
-                    let looks_for_peers = self.viewer && !self.shown.is_content();
-                    let whole = if looks_for_peers { LONELY } else { USUAL };
-                    let left = whole.saturating_sub(began.elapsed());
-                    if left.is_zero() {
-                        return;
-                    }
-                    match self.viewer {
-                        true => future::or(sleep(left), watch.changed()).await,
-                        false => sleep(left).await,
-                    }
-                }
-            };
-            future::or(wait, listen).await;
+            let rest = async { while watch.rest(began, LONELY, USUAL).await {} };
+            future::or(rest, listen).await;
         }
+    }
+
+    fn tried(&self, peers: usize, outcome: String) {
+        self.discovery.tried("local discovery", peers, outcome);
     }
 
     /// The networks that we are on and may speak to; not that of this host alone.
@@ -153,7 +136,12 @@ impl Lsd {
     /// What we say on a network, and to whom.
     fn words(&self, place: &Place, cookie: &str) -> (Vec<u8>, SocketAddr) {
         let group = group(place.interface.ip());
-        let datagram = search(&group.to_string(), self.port, self.infohash, cookie);
+        let datagram = search(
+            &group.to_string(),
+            self.discovery.port,
+            self.discovery.infohash,
+            cookie,
+        );
         (datagram, group)
     }
 
@@ -196,19 +184,16 @@ impl Lsd {
 
     /// Whether it is for us to answer: who asks would call us, and does not hear of us otherwise.
     const fn answers(&self, heard: &Heard) -> bool {
-        self.port != 0 && heard.to_all && (!self.viewer || heard.search.port == 0)
+        let Discovery { port, viewer, .. } = self.discovery;
+        port != 0 && heard.to_all && (!viewer || heard.search.port == 0)
     }
 
     async fn tell(&self, heard: &Heard) {
-        if !self.viewer || heard.search.port == 0 {
-            return;
+        if self.discovery.viewer && heard.search.port != 0 {
+            let address = SocketAddr::new(heard.from.ip(), heard.search.port);
+            self.tried(1, format!("{address} is there"));
+            self.discovery.found(Origin::Lan, vec![address]).await;
         }
-        let candidates = Inbound::Candidates {
-            origin: Origin::Lan,
-            addresses: vec![SocketAddr::new(heard.from.ip(), heard.search.port)],
-        };
-        // A driver that is gone drops this task next.
-        let _ = self.inbox.send(candidates).await;
     }
 
     /// The next search that comes.
@@ -220,7 +205,7 @@ impl Lsd {
                 sleep(AFTER_ERROR).await;
                 continue;
             };
-            if let Some(search) = Search::parse(&buffer[..length], self.infohash) {
+            if let Some(search) = Search::parse(&buffer[..length], self.discovery.infohash) {
                 return Heard {
                     from,
                     search,
@@ -266,7 +251,7 @@ fn group(ip: IpAddr) -> SocketAddr {
 /// A socket that speaks to the network of this interface, and to no other.
 fn speak(interface: &Interface) -> io::Result<UdpSocket> {
     let ip = interface.ip();
-    let socket = udp(ip)?;
+    let socket = udp(Family::of(ip))?;
     // Who is on this host too hears of us otherwise: from a tracker that both can reach.
     match ip {
         IpAddr::V4(ip) => {
@@ -284,28 +269,28 @@ fn speak(interface: &Interface) -> io::Result<UdpSocket> {
     Ok(std::net::UdpSocket::from(socket).into())
 }
 
-/// Sockets that hear what is said to all, one a family; where one cannot be had the other serves.
+/// Sockets that hear what is said to all, one for each family that has a network; where one cannot be
+/// had the other serves.
 fn ears(places: &[Place]) -> Vec<UdpSocket> {
     let any = [
         IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         IpAddr::V6(Ipv6Addr::UNSPECIFIED),
     ];
-    any.into_iter()
-        .filter_map(|any| {
-            let networks = places
-                .iter()
-                .map(|place| &place.interface)
-                .filter(|interface| interface.ip().is_ipv4() == any.is_ipv4());
-            hear_all(any, networks).ok()
-        })
-        .collect()
+    let mut ears = Vec::new();
+    for any in any {
+        let networks = places.iter().map(|place| &place.interface);
+        let networks: Vec<_> = networks
+            .filter(|interface| interface.ip().is_ipv4() == any.is_ipv4())
+            .collect();
+        if !networks.is_empty() {
+            ears.extend(hear_all(any, &networks));
+        }
+    }
+    ears
 }
 
-fn hear_all<'a>(
-    any: IpAddr,
-    networks: impl Iterator<Item = &'a Interface>,
-) -> io::Result<UdpSocket> {
-    let socket = udp(any)?;
+fn hear_all(any: IpAddr, networks: &[&Interface]) -> io::Result<UdpSocket> {
+    let socket = udp(Family::of(any))?;
     // Every program that takes part listens there.
     socket.set_reuse_address(true)?;
     socket.bind(&SocketAddr::new(any, PORT).into())?;
@@ -321,19 +306,6 @@ fn hear_all<'a>(
         };
     }
     Ok(std::net::UdpSocket::from(socket).into())
-}
-
-fn udp(ip: IpAddr) -> io::Result<Socket> {
-    let address = SocketAddr::new(ip, 0);
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::DGRAM,
-        Some(Protocol::UDP),
-    )?;
-    if ip.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    Ok(socket)
 }
 
 /// Whether an address belongs to the network of one of ours.
@@ -355,18 +327,12 @@ fn is_on(ours: &IfAddr, other: IpAddr) -> bool {
 mod tests {
     use super::*;
 
-    use super::super::notices::NoticeThread;
+    use super::super::discovery::bench;
 
     fn lsd(viewer: bool, port: u16) -> Lsd {
-        let (notifier, _thread) = NoticeThread::start(|_| {}).unwrap();
         Lsd {
-            infohash: Infohash([1; 20]),
-            port,
-            viewer,
+            discovery: bench(viewer, port).discovery,
             addresses: Vec::new(),
-            shown: Arc::new(Shown::new(50)),
-            inbox: async_channel::bounded(1).0,
-            notifier,
         }
     }
 

@@ -22,6 +22,7 @@
 //! | `http` | the source's tracker and `.tstream` |
 //! | `announce`, `tracker`, `client`, `lookup`, `back_off` | trackers and names, asked again and again |
 //! | `dht`, `lsd` | a node of the DHT on a socket; the same network by multicast |
+//! | `discovery` | what the ways to peers have in common, and what came of each |
 //! | `shown` | what others know of the swarm without asking it |
 //! | `outlet` | verified bytes to the streaming thread |
 //! | `notices` | news to the element, on a thread of their own |
@@ -35,6 +36,7 @@ mod client;
 mod clock;
 mod connection;
 mod dht;
+mod discovery;
 mod door;
 mod driver;
 mod http;
@@ -60,6 +62,7 @@ use std::{
 
 use async_channel::{Sender, TrySendError};
 
+pub use discovery::Way;
 pub use listener::Listener;
 pub use story::{Level, Trace};
 
@@ -67,10 +70,11 @@ use self::{
     announce::{Announcer, Farewell},
     client::Via,
     clock::Clock,
+    discovery::{Discovery, Ways},
     door::Door,
     driver::{Command, Connections, Sources},
     lookup::HostPort,
-    notices::{NoticeThread, Notifier},
+    notices::NoticeThread,
     outlet::Outlet,
     runtime::{Runtime, Spawner},
     shown::Shown,
@@ -137,6 +141,8 @@ pub enum Notice {
     Swarm(Event),
     /// A tracker or a look-up answered or failed, in words, for the log.
     Tracker(String),
+    /// There has been no peer for a while, and why: what came of each way to them, in words.
+    Alone(Vec<String>),
 }
 
 /// A running peer. Dropping it stops it.
@@ -148,6 +154,7 @@ pub struct Driver {
     max_unpublished: usize,
     outlet: Arc<Outlet>,
     shown: Arc<Shown>,
+    ways: Arc<Ways>,
     port: u16,
 }
 
@@ -193,14 +200,21 @@ impl Driver {
             stop: stopped,
         };
         let announced = announced(&options.swarm);
+        let ways = Arc::new(Ways::default());
         let farewell = Farewell::default();
         let max_unpublished = max_unpublished(&options.swarm);
         let setup = Setup {
-            options,
             outlet: Arc::clone(&outlet),
-            shown: Arc::clone(&shown),
-            inbox,
-            notifier,
+            discovery: Discovery {
+                infohash: announced.infohash,
+                port: announced.port,
+                viewer: matches!(options.swarm.role, Role::Viewer { .. }),
+                shown: Arc::clone(&shown),
+                inbox,
+                notifier,
+                ways: Arc::clone(&ways),
+            },
+            options,
             announced: announced.clone(),
             farewell: farewell.clone(),
         };
@@ -220,6 +234,7 @@ impl Driver {
             max_unpublished,
             outlet,
             shown,
+            ways,
             port,
         })
     }
@@ -280,6 +295,21 @@ impl Driver {
         self.shown.stats()
     }
 
+    /// What came of each way to peers.
+    #[must_use]
+    pub fn ways(&self) -> Vec<Way> {
+        self.ways.all()
+    }
+
+    /// Why there is no peer, as far as that is known, a line for each reason; nothing while there is one.
+    #[must_use]
+    pub fn why_alone(&self) -> Vec<String> {
+        match self.shown.has_peers() {
+            true => Vec::new(),
+            false => self.ways.reasons(),
+        }
+    }
+
     /// Ends everything within half a second, whatever peers and trackers do, after telling the
     /// trackers `stopped` in the background. No notice begins afterwards. May be called from
     /// the handler of a notice.
@@ -310,9 +340,7 @@ impl Drop for Driver {
 struct Setup {
     options: Options,
     outlet: Arc<Outlet>,
-    shown: Arc<Shown>,
-    inbox: Sender<inbox::Inbound>,
-    notifier: Notifier,
+    discovery: Discovery,
     announced: Announce,
     farewell: Farewell,
 }
@@ -333,61 +361,42 @@ impl Setup {
             trace,
         } = self.options;
         let clock = Clock::new();
-        let viewer = matches!(config.role, Role::Viewer { .. });
-        let infohash = config.metainfo.info.infohash();
+        let discovery = self.discovery;
         let trackers = without_own(trackers, &config, &listener);
         let with_port = |ip| SocketAddr::new(ip, config.listen_port);
         let addresses: Vec<_> = addresses.into_iter().map(with_port).collect();
         if dht {
-            let dht = dht::Dht {
-                infohash,
-                port: config.listen_port,
-                viewer,
-                clock,
-                shown: Arc::clone(&self.shown),
-                inbox: self.inbox.clone(),
-                notifier: self.notifier.clone(),
-            };
-            dht.start(&spawner, &addresses, &config.metainfo.nodes);
+            let nodes = &config.metainfo.nodes;
+            dht::start(&discovery, clock, &spawner, &addresses, nodes);
         }
         if lsd {
-            let lsd = lsd::Lsd {
-                infohash,
-                port: config.listen_port,
-                viewer,
-                addresses,
-                shown: Arc::clone(&self.shown),
-                inbox: self.inbox.clone(),
-                notifier: self.notifier.clone(),
-            };
-            lsd.start(&spawner);
+            lsd::start(discovery.clone(), addresses, &spawner);
+        }
+        if discovery.viewer {
+            spawner.spawn(discovery.clone().explain());
         }
         if config.upload_enabled {
             let http = serve.map(|serve| {
-                let tracker = TrackerServer::new(infohash, config.peer_id, fastrand::Rng::new());
+                let rng = fastrand::Rng::new();
+                let tracker = TrackerServer::new(discovery.infohash, config.peer_id, rng);
                 Arc::new(http::Server::new(&serve, tracker, clock))
             });
-            Door::new(spawner.clone(), self.inbox.clone(), http).open(listener);
+            Door::new(spawner.clone(), discovery.inbox.clone(), http).open(listener);
         }
         let announcer = Announcer {
             request: self.announced,
-            viewer,
-            shown: Arc::clone(&self.shown),
-            inbox: self.inbox.clone(),
-            notifier: self.notifier.clone(),
+            discovery: discovery.clone(),
             farewell: self.farewell,
         };
+        let viewer = discovery.viewer;
         let mut driver = driver::Driver {
             lap: config.metainfo.info.lap(),
             piece_length: config.metainfo.info.piece_length(),
             swarm: Swarm::new(config, clock.now()),
             clock,
-            viewer,
             spawner: spawner.clone(),
-            inbox: self.inbox,
+            discovery,
             outlet: self.outlet,
-            shown: self.shown,
-            notifier: self.notifier,
             story: Story::new(trace),
             connections: Connections::default(),
         };
@@ -456,14 +465,8 @@ fn max_unpublished(config: &Config) -> usize {
     fit.min(held).max(MIN_UNPUBLISHED)
 }
 
-/// Whether `text` says where a peer is, as [`Options::peers`] and [`Driver::add_peer`] take it:
-/// `host:port`, `1.2.3.4:port` or `[v6]:port`.
-#[must_use]
-pub fn is_host_port(text: &str) -> bool {
-    host_port(text).is_some()
-}
-
-/// Host and port of a text like these.
+/// Host and port of a text that says where a peer is, as [`Options::peers`] and [`Driver::add_peer`] take
+/// it: `host:port`, `1.2.3.4:port` or `[v6]:port`.
 #[must_use]
 pub fn host_port(text: &str) -> Option<(String, u16)> {
     HostPort::parse(text).map(|HostPort { host, port }| (host, port))
@@ -496,5 +499,5 @@ fn address_towards(far: IpAddr) -> Option<IpAddr> {
 /// # Errors
 /// In words: what failed and where.
 pub fn fetch(url: &str, limit: usize, timeout: Duration) -> Result<Vec<u8>, String> {
-    client::get(url, limit, timeout, Via::Environment)
+    client::get(url, limit, timeout, Via::Environment).map_err(|reason| format!("{url}: {reason}"))
 }

@@ -26,7 +26,9 @@ use async_executor::Executor;
 use async_io::Async;
 use futures_lite::future;
 use rustix::event::{PollFd, PollFlags, Timespec};
-use socket2::SockRef;
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+
+use crate::proto::address::Family;
 
 pub(super) use async_std::net::{TcpListener, TcpStream, UdpSocket};
 
@@ -141,6 +143,23 @@ pub(super) async fn connect(address: SocketAddr, limit: Duration) -> io::Result<
     timeout(limit, TcpStream::connect(address))
         .await
         .unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
+}
+
+/// A UDP socket of this family alone, not bound yet.
+///
+/// # Errors
+/// The system's, such as that it lacks the family.
+pub(super) fn udp(family: Family) -> io::Result<Socket> {
+    let domain = match family {
+        Family::V4 => Domain::IPV4,
+        Family::V6 => Domain::IPV6,
+    };
+    let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
+    if family == Family::V6 {
+        // The IPv4 socket beside it has the same port.
+        socket.set_only_v6(true)?;
+    }
+    Ok(socket)
 }
 
 /// Runs something that blocks on a thread that may. Dropping the future abandons it.

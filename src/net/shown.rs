@@ -8,13 +8,18 @@
 
 //! What others may know about the swarm without asking it.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use async_channel::{Receiver, Sender};
+use futures_lite::future;
 
+use super::runtime::sleep;
 use crate::proto::{
     stats::Stats,
     swarm::{ENOUGH_PEERS, Event},
@@ -39,6 +44,8 @@ pub(super) struct Shown {
 #[derive(Debug)]
 pub(super) struct Watch {
     shown: Arc<Shown>,
+    /// A source looks for nobody: nothing changes for it.
+    viewer: bool,
     changed: Receiver<()>,
     returns: usize,
 }
@@ -72,12 +79,18 @@ impl Shown {
         self.peers.load(Ordering::Relaxed) >= self.enough && !self.away.load(Ordering::Relaxed)
     }
 
+    /// Whether there is any peer that finished the handshake.
+    pub(super) fn has_peers(&self) -> bool {
+        self.peers.load(Ordering::Relaxed) > 0
+    }
+
     /// One that waits for changes from here on.
-    pub(super) fn watch(self: &Arc<Self>) -> Watch {
+    pub(super) fn watch(self: &Arc<Self>, viewer: bool) -> Watch {
         let (tell, changed) = async_channel::bounded(1);
         self.watches().push(tell);
         Watch {
             shown: Arc::clone(self),
+            viewer,
             changed,
             returns: self.returns.load(Ordering::Relaxed),
         }
@@ -86,7 +99,10 @@ impl Shown {
     pub(super) fn observe(&self, event: &Event) {
         match event {
             Event::PeerAdded { .. } => {
-                self.peers.fetch_add(1, Ordering::Relaxed);
+                let others = self.peers.fetch_add(1, Ordering::Relaxed);
+                if others == 0 {
+                    self.tell_change();
+                }
             }
             Event::PeerRemoved { .. } => self.peer_gone(),
             Event::SourceAway => {
@@ -123,15 +139,39 @@ impl Shown {
 }
 
 impl Watch {
-    /// Waits until [`Shown::is_content`] or [`Self::take_return`] may tell something else.
+    /// Waits until what this and [`Shown`] tell may be something else.
     pub(super) async fn changed(&self) {
-        let _ = self.changed.recv().await;
+        if !self.viewer || self.changed.recv().await.is_err() {
+            future::pending::<()>().await;
+        }
+    }
+
+    /// Whether there is more to look for.
+    pub(super) fn looks_for_peers(&self) -> bool {
+        self.viewer && !self.shown.is_content()
     }
 
     /// Whether the source came back since this was asked last.
-    pub(super) fn take_return(&mut self) -> bool {
+    fn take_return(&mut self) -> bool {
         let returns = self.shown.returns.load(Ordering::Relaxed);
         std::mem::replace(&mut self.returns, returns) != returns
+    }
+
+    /// Waits until so much time is over since `began`: `lonely` while there is more to look for, or
+    /// `usual`. Ends at once, and is true, when the source came back.
+    pub(super) async fn rest(&mut self, began: Instant, lonely: Duration, usual: Duration) -> bool {
+        loop {
+            if self.viewer && self.take_return() {
+                return true;
+            }
+            let looks = self.looks_for_peers();
+            let whole = if looks { lonely } else { usual };
+            let left = whole.saturating_sub(began.elapsed());
+            if left.is_zero() {
+                return false;
+            }
+            future::or(sleep(left), self.changed()).await;
+        }
     }
 }
 
@@ -139,7 +179,6 @@ impl Watch {
 mod tests {
     use super::*;
 
-    use futures_lite::future;
     use std::net::SocketAddr;
 
     fn peer() -> (String, SocketAddr) {
@@ -179,11 +218,15 @@ mod tests {
     #[test]
     fn everybody_who_watches_is_told_of_each_change_once() {
         let shown = Arc::new(Shown::new(2));
-        let mut watches = [shown.watch(), shown.watch()];
+        let mut watches = [shown.watch(true), shown.watch(true)];
+        shown.observe(&added());
+        for watch in &mut watches {
+            future::block_on(watch.changed());
+            assert!(!watch.take_return());
+        }
         shown.observe(&added());
         for watch in &mut watches {
             assert!(future::block_on(future::poll_once(watch.changed())).is_none());
-            assert!(!watch.take_return());
         }
         shown.observe(&Event::SourceAway);
         shown.observe(&Event::SourceBack);
@@ -196,5 +239,30 @@ mod tests {
         drop(watches);
         shown.observe(&Event::SourceAway);
         assert!(shown.watches().is_empty());
+    }
+
+    #[test]
+    fn a_rest_is_short_for_the_lonely_and_ends_when_the_source_is_back() {
+        const HOUR: Duration = Duration::from_secs(3600);
+        let shown = Arc::new(Shown::new(1));
+        let began = Instant::now();
+        let mut viewer = shown.watch(true);
+        assert!(!future::block_on(viewer.rest(began, Duration::ZERO, HOUR)));
+        shown.observe(&added());
+        let mut rests = |short| {
+            let rest = viewer.rest(began, short, HOUR);
+            future::block_on(future::poll_once(rest))
+        };
+        assert_eq!(rests(Duration::ZERO), None);
+        shown.observe(&Event::SourceAway);
+        assert_eq!(rests(Duration::ZERO), Some(false));
+        shown.observe(&Event::SourceBack);
+        assert_eq!(rests(HOUR), Some(true));
+        assert_eq!(rests(HOUR), None);
+        let mut source = shown.watch(false);
+        shown.observe(&Event::SourceAway);
+        shown.observe(&Event::SourceBack);
+        let rest = source.rest(began, Duration::ZERO, HOUR);
+        assert_eq!(future::block_on(future::poll_once(rest)), None);
     }
 }

@@ -459,6 +459,7 @@ fn what_a_driver_that_does_not_run_is_told_is_bounded() {
         max_unpublished: most,
         outlet: Arc::new(outlet),
         shown: Arc::new(Shown::new(1)),
+        ways: Arc::default(),
         port: 0,
     };
     for number in 0..1000 {

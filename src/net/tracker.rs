@@ -79,27 +79,22 @@ impl Tracker {
     /// Where to ask: an address of each family that it has.
     ///
     /// # Errors
-    /// In words: the URL, and why there is none.
+    /// In words: why there is none.
     pub(super) async fn addresses(&self) -> Result<[Option<SocketAddr>; 2], String> {
         let HostPort { host, port } = self.target.clone();
         let found = match host.parse() {
             Ok(ip) => vec![SocketAddr::new(ip, port)],
             Err(_) => resolve(host, port, LOOKUP_TIME)
                 .await
-                .map_err(|error| self.unknown(&error))?,
+                .map_err(|error| format!("cannot look up {}: {error}", self.target.host))?,
         };
         Ok(one_of_each(found))
-    }
-
-    fn unknown(&self, error: &io::Error) -> String {
-        let (url, host) = (&self.url, &self.target.host);
-        format!("{url}: cannot look up {host}: {error}")
     }
 
     /// Asks at one of [`Self::addresses`].
     ///
     /// # Errors
-    /// In words: the URL, and what failed.
+    /// In words: what failed.
     pub(super) async fn ask(
         &self,
         address: SocketAddr,
@@ -130,23 +125,19 @@ impl Tracker {
         request: Announce,
         limit: Duration,
     ) -> Result<AnnounceResponse, String> {
-        let url = &self.url;
+        let family = Family::of(address.ip());
         match self.transport {
             Transport::Http => {
-                let via = Via::Direct(Family::of(address.ip()));
-                let answer = client::get(&request.url(url), MAX_ANSWER, limit, via)?;
-                AnnounceResponse::parse(&answer).map_err(|reason| format!("{url}: {reason}"))
+                let url = request.url(&self.url);
+                let answer = client::get(&url, MAX_ANSWER, limit, Via::Direct(family))?;
+                AnnounceResponse::parse(&answer).map_err(|reason| reason.to_string())
             }
             Transport::Udp => {
-                let exchange =
-                    UdpAnnounce::new(request, Family::of(address.ip()), fastrand::Rng::new());
-                exchange_datagrams(address, exchange, limit).map_err(|error| {
-                    let reason = match error.kind() {
-                        io::ErrorKind::TimedOut => format!("no answer within {limit:?}"),
-                        io::ErrorKind::ConnectionRefused => "nobody listens there".to_owned(),
-                        _ => error.to_string(),
-                    };
-                    format!("{url}: {reason}")
+                let exchange = UdpAnnounce::new(request, family, fastrand::Rng::new());
+                exchange_datagrams(address, exchange, limit).map_err(|error| match error.kind() {
+                    io::ErrorKind::TimedOut => format!("no answer within {limit:?}"),
+                    io::ErrorKind::ConnectionRefused => "nobody listens there".to_owned(),
+                    _ => error.to_string(),
                 })
             }
         }
@@ -212,23 +203,8 @@ fn is_timeout(error: &io::Error) -> bool {
 mod tests {
     use super::*;
 
-    use crate::proto::metainfo::Infohash;
     use futures_lite::future;
     use std::thread;
-
-    fn request() -> Announce {
-        Announce {
-            infohash: Infohash([0xff; 20]),
-            peer_id: *b"-LV0100-abcdefghijkl",
-            port: 7764,
-            uploaded: 0,
-            downloaded: 0,
-            left: 1,
-            numwant: 50,
-            event: None,
-            key: 1,
-        }
-    }
 
     /// A UDP tracker that loses the first datagram, and answers each other one with what `answer`
     /// makes of it, until that makes nothing.
@@ -267,30 +243,29 @@ mod tests {
             };
             Some([&head, rest].concat())
         });
-        let response = future::block_on(tracker.ask(address, request())).unwrap();
+        let response = future::block_on(tracker.ask(address, Announce::sample())).unwrap();
         assert_eq!(response.peers, ["127.0.0.1:9".parse().unwrap()]);
         assert_eq!(thread.join().unwrap(), 2);
     }
 
     #[test]
-    fn an_error_names_the_url_and_the_reason() {
+    fn an_error_says_what_failed() {
         let (tracker, address, thread) =
             tracker(|datagram| Some([&[0, 0, 0, 3], &datagram[12..16], b"not here"].concat()));
-        let error = future::block_on(tracker.ask(address, request())).unwrap_err();
-        assert!(
-            error.contains(tracker.url()) && error.contains("refused: not here"),
-            "{error}"
-        );
+        let error = future::block_on(tracker.ask(address, Announce::sample())).unwrap_err();
+        assert!(error.contains("refused: not here"), "{error}");
         drop(thread);
         let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
         let address = silent.local_addr().unwrap();
         let nobody = Tracker::parse(&format!("udp://{address}")).unwrap();
         let limit = Duration::from_millis(50);
-        let error = nobody.ask_blocking(address, request(), limit).unwrap_err();
+        let error = nobody
+            .ask_blocking(address, Announce::sample(), limit)
+            .unwrap_err();
         assert!(error.contains("no answer within 50ms"), "{error}");
         drop(silent);
         let error = nobody
-            .ask_blocking(address, request(), ANSWER_TIME)
+            .ask_blocking(address, Announce::sample(), ANSWER_TIME)
             .unwrap_err();
         assert!(error.contains("nobody listens"), "{error}");
     }

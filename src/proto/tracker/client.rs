@@ -101,6 +101,22 @@ impl Announce {
         }
         query
     }
+
+    /// One for tests, no two of whose figures are alike.
+    #[cfg(test)]
+    pub(crate) const fn sample() -> Self {
+        Self {
+            infohash: Infohash([0xff; 20]),
+            peer_id: *b"-LV0100-abcdefghijkl",
+            port: 7764,
+            uploaded: 3,
+            downloaded: 1,
+            left: 2,
+            numwant: 50,
+            event: Some(Event::Started),
+            key: 0x0bad_beef,
+        }
+    }
 }
 
 /// What a tracker answered.

@@ -172,25 +172,10 @@ impl UdpAnnounce {
 mod tests {
     use super::*;
 
-    use crate::proto::metainfo::Infohash;
     use proptest::prelude::*;
 
-    fn announce() -> Announce {
-        Announce {
-            infohash: Infohash([0xaa; 20]),
-            peer_id: *b"-LV0100-abcdefghijkl",
-            port: 0x1e54,
-            uploaded: 3,
-            downloaded: 1,
-            left: 2,
-            numwant: 50,
-            event: Some(Event::Started),
-            key: 0x0bad_beef,
-        }
-    }
-
     fn asking(family: Family) -> UdpAnnounce {
-        UdpAnnounce::new(announce(), family, fastrand::Rng::with_seed(1))
+        UdpAnnounce::new(Announce::sample(), family, fastrand::Rng::with_seed(1))
     }
 
     fn answer(to: &[u8], action: u32, rest: &[u8]) -> Vec<u8> {
@@ -223,7 +208,7 @@ mod tests {
         let mut expected = vec![9; 8];
         expected.extend_from_slice(&[0, 0, 0, 1]);
         expected.extend_from_slice(&datagram[12..16]);
-        expected.extend_from_slice(&[0xaa; 20]);
+        expected.extend_from_slice(&[0xff; 20]);
         expected.extend_from_slice(b"-LV0100-abcdefghijkl");
         expected.extend_from_slice(&[0, 0, 0, 0, 0, 0, 0, 1]);
         expected.extend_from_slice(&[0, 0, 0, 0, 0, 0, 0, 2]);
@@ -244,7 +229,7 @@ mod tests {
         ] {
             let request = Announce {
                 event,
-                ..announce()
+                ..Announce::sample()
             };
             let asking = UdpAnnounce::new(request, Family::V4, fastrand::Rng::with_seed(1));
             assert_eq!(asking.announce(0)[80..84], [0, 0, 0, number]);

@@ -9,6 +9,7 @@
 //! How viewers find a broadcast, each way alone, through the programs of others.
 
 mod dht;
+mod nobody;
 mod trackers;
 
 use std::{
