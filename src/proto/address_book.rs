@@ -61,6 +61,8 @@ struct Entry {
     reached: bool,
     /// It leads to ourselves.
     own: bool,
+    /// It leads to the same peer as this one.
+    also: Option<SocketAddr>,
     busy: bool,
     /// It said that it is full when it was called last.
     full: bool,
@@ -130,6 +132,7 @@ impl AddressBook {
                 failures: 0,
                 reached: false,
                 own: false,
+                also: None,
                 busy: false,
                 full: false,
                 next: now,
@@ -290,6 +293,18 @@ impl AddressBook {
         if let Some(entry) = self.entries.get_mut(&address) {
             entry.own = true;
         }
+    }
+
+    /// The address leads to the peer that is connected at `other`.
+    pub(super) fn is_also(&mut self, address: SocketAddr, other: SocketAddr) {
+        if let Some(entry) = self.entries.get_mut(&address) {
+            entry.also = Some(other);
+        }
+    }
+
+    /// Another address of the same peer, as it was when the address was called last.
+    pub(super) fn also(&self, address: SocketAddr) -> Option<SocketAddr> {
+        self.entries.get(&address)?.also
     }
 
     /// Whether the address is the source's, as the announce URL has it.

@@ -284,7 +284,9 @@ impl Swarm {
         Ok(())
     }
 
-    /// Of two connections between the same two peers the one opened by the smaller peer id stays.
+    /// Of two connections between the same two peers the one opened by the smaller peer id stays. The
+    /// peer id counts at one address, since anybody could borrow it, and among the addresses that the user
+    /// or the `.tstream` names: a source may be reached by several.
     fn one_connection_each(
         &mut self,
         now: Now,
@@ -294,13 +296,16 @@ impl Swarm {
         let Some(peer) = self.peers.get(&conn) else {
             return Ok(());
         };
-        let (ip, inbound) = (peer.address.ip(), peer.inbound);
+        let (address, inbound) = (peer.address, peer.inbound);
+        let is_named = |p: &Peer| !p.inbound && self.book.is_named(p.address);
+        let named = is_named(peer);
+        let is_same = |p: &Peer| p.address.ip() == address.ip() || named && is_named(p);
         let other = self
             .peers
             .iter()
-            .find(|&(&c, p)| c != conn && p.id == Some(id) && p.address.ip() == ip)
-            .map(|(&other, p)| (other, p.inbound, p.heard_at));
-        let Some((other, other_inbound, heard_at)) = other else {
+            .find(|&(&c, p)| c != conn && p.id == Some(id) && is_same(p))
+            .map(|(&other, p)| (other, p.address, p.inbound, p.heard_at));
+        let Some((other, other_address, other_inbound, heard_at)) = other else {
             return Ok(());
         };
         // Opened by the same end twice: the older one stays while it lives. A viewer whose network
@@ -311,6 +316,9 @@ impl Swarm {
             inbound == (id < self.config.peer_id)
         };
         if !newer_stays {
+            if !inbound && !other_inbound {
+                self.book.is_also(address, other_address);
+            }
             return Err(Farewell::rule("connected already"));
         }
         self.farewell(now, other, Farewell::rule("connected already"));

@@ -228,9 +228,11 @@ impl Swarm {
     fn is_connected_to(&self, now: Instant, address: SocketAddr) -> bool {
         let away = self.is_source_away();
         let dead = |peer: &Peer| away && now.since(peer.heard_at) >= DEAD;
+        let ways = [Some(address), self.book.also(address)];
+        let is_there = |peer: &Peer| peer.listening.is_some() && ways.contains(&peer.listening);
         self.peers
             .values()
-            .any(|peer| peer.listening == Some(address) && !peer.turned_away && !dead(peer))
+            .any(|peer| is_there(peer) && !peer.turned_away && !dead(peer))
     }
 
     pub(super) fn dial_failed(&mut self, now: Now, address: SocketAddr) {

@@ -368,6 +368,47 @@ fn without_peer_exchange_nobody_is_told_of_peers_nor_believed() {
 }
 
 #[test]
+fn a_source_of_several_addresses_is_connected_to_once_and_a_borrowed_id_stands_in_nobodys_way() {
+    let named = [address(1), address(2)];
+    let shake = |script: &mut Script, conn, address| {
+        script.input(Input::Connected {
+            conn,
+            address,
+            inbound: false,
+        });
+        let handshake = script.handshake();
+        script.say(conn, Message::Handshake(handshake));
+        script.say(conn, Script::hello(Live::default()));
+        script.say(conn, Message::HaveNone);
+    };
+    let mut script = Script::viewer();
+    script.input(Input::Candidates {
+        origin: Origin::Tracker,
+        addresses: vec![address(3)],
+    });
+    script.input(Input::Candidates {
+        origin: Origin::Announce,
+        addresses: named.to_vec(),
+    });
+    script.dialled.clear();
+    // Whoever was only heard of may have borrowed the source's peer id.
+    shake(&mut script, ConnId(3), address(3));
+    shake(&mut script, ConnId(1), named[0]);
+    assert!(script.hung_up.is_empty());
+    shake(&mut script, ConnId(2), named[1]);
+    assert_eq!(script.hung_up, [ConnId(2)]);
+    // The other address is let be for as long as the connection is there.
+    script.pass(Duration::from_secs(60));
+    script.say(ConnId(1), Message::KeepAlive);
+    assert!(!script.dialled.contains(&named[1]), "{:?}", script.dialled);
+    let reason = "gone".to_owned();
+    let conn = ConnId(1);
+    script.input(Input::Closed { conn, reason });
+    script.pass(Duration::from_secs(20));
+    assert!(script.dialled.contains(&named[1]), "{:?}", script.dialled);
+}
+
+#[test]
 fn a_forged_tip_is_proof_at_the_source_too_and_a_real_one_moves_nothing_there() {
     for forged in [true, false] {
         let mut script = Script::new(Role::Source);
