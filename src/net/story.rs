@@ -88,6 +88,7 @@ impl Story {
                     Origin::Tracker => "the tracker",
                     Origin::Dht => "the DHT",
                     Origin::Lan => "local discovery",
+                    Origin::Known => "the list of good peers",
                 };
                 self.tell(format_args!("{who} names {}", List(addresses)));
             }

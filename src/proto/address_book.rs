@@ -43,6 +43,10 @@ const FULL_FAILURES: u32 = 8;
 /// However short waits may be, they grow to this where a peer is full.
 const RETRY_FULL: Duration = Duration::from_secs(4);
 
+/// Those who gave us pieces the last time and are called first are so many at most, and so many are
+/// told of for the next time.
+pub(super) const MAX_KNOWN: usize = 32;
+
 /// Where an address came from, best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Trust {
@@ -66,6 +70,10 @@ struct Entry {
     busy: bool,
     /// It said that it is full when it was called last.
     full: bool,
+    /// It waits in [`AddressBook::known`] for its turn.
+    known: bool,
+    /// When it gave us a piece that was verified; only where it was reached, too.
+    gave: Option<Instant>,
     next: Instant,
     /// Decides among equals, so that not everybody calls the same addresses first.
     chance: u32,
@@ -85,6 +93,8 @@ pub(super) struct AddressBook {
     /// Those that are more than heard of: a few of up to a thousand, and all that is looked at while
     /// there are peers enough.
     named: Vec<SocketAddr>,
+    /// Those that gave us pieces the last time and were not called yet.
+    known: VecDeque<SocketAddr>,
     /// Addresses that never answered, and until when.
     given_up: HashMap<SocketAddr, Instant>,
     refused: VecDeque<(Instant, Refused)>,
@@ -94,7 +104,8 @@ pub(super) struct AddressBook {
 impl AddressBook {
     /// How much is remembered.
     pub(super) fn entries(&self) -> usize {
-        self.entries.len() + self.given_up.len() + self.refused.len() + self.strikes.len()
+        let addresses = self.entries.len() + self.known.len() + self.given_up.len();
+        addresses + self.refused.len() + self.strikes.len()
     }
 
     /// Learns an address.
@@ -135,6 +146,8 @@ impl AddressBook {
                 also: None,
                 busy: false,
                 full: false,
+                known: false,
+                gave: None,
                 next: now,
                 chance: rng.u32(..),
             },
@@ -146,6 +159,47 @@ impl AddressBook {
         if let Some(entry) = self.entries.get_mut(&address) {
             entry.chance = 0;
         }
+    }
+
+    /// The address is called before others, and beside them.
+    pub(super) fn call_first(&mut self, address: SocketAddr) {
+        if self.known.len() < MAX_KNOWN
+            && let Some(entry) = self.entries.get_mut(&address)
+            && !std::mem::replace(&mut entry.known, true)
+        {
+            self.known.push_back(address);
+        }
+    }
+
+    /// The next of those; it is busy from here on.
+    pub(super) fn take_known(&mut self, now: Instant) -> Option<SocketAddr> {
+        loop {
+            let address = self.known.pop_front()?;
+            let Some(entry) = self.entries.get_mut(&address) else {
+                continue;
+            };
+            entry.known = false;
+            if !entry.busy && entry.failures == 0 && entry.next <= now {
+                entry.busy = true;
+                return Some(address);
+            }
+        }
+    }
+
+    /// The peer that takes others in at this address gave us a piece.
+    pub(super) fn gave(&mut self, now: Instant, address: SocketAddr) {
+        if let Some(entry) = self.entries.get_mut(&address).filter(|e| e.reached) {
+            entry.gave = Some(now);
+        }
+    }
+
+    /// Whom to call first the next time, and how long ago each gave us a piece, the last first.
+    pub(super) fn good(&self, now: Instant) -> Vec<(SocketAddr, Duration)> {
+        let gave = |(&address, e): (&SocketAddr, &Entry)| Some((address, now.since(e.gave?)));
+        let mut good: Vec<_> = self.entries.iter().filter_map(gave).collect();
+        good.sort_unstable_by_key(|&(address, ago)| (ago, address));
+        good.truncate(MAX_KNOWN);
+        good
     }
 
     fn make_room(&mut self, trust: Trust) -> bool {
@@ -220,6 +274,7 @@ impl AddressBook {
         heard
             .chain(named)
             .filter(move |(_, e)| !e.busy && e.trust <= trust)
+            .filter(|(_, e)| !e.known || e.trust < Trust::Heard)
     }
 
     /// The handshake with this address was finished.
@@ -330,6 +385,9 @@ impl AddressBook {
         peer_id: Option<[u8; 20]>,
     ) {
         let until = now + REFUSAL;
+        if let Some(entry) = listening.and_then(|address| self.entries.get_mut(&address)) {
+            entry.gave = None;
+        }
         let pairs = [
             listening.map(Refused::Listening),
             peer_id.map(|id| Refused::Id(ip, id)),
@@ -591,6 +649,40 @@ mod tests {
         assert_eq!(book.fresh(), Some(address(77)));
         assert_eq!(book.take_due(now, Trust::Heard), Some(address(100)));
         assert_eq!(book.take_due(now, Trust::Heard), Some(address(77)));
+    }
+
+    #[test]
+    fn who_gave_pieces_and_was_reached_is_good_until_it_lies() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        let mut book = AddressBook::default();
+        let now = Instant::from_micros(1);
+        for port in 1..100 {
+            book.add(now, address(port), Trust::Heard, &mut rng);
+            book.reached(address(port));
+            book.gave(now + Duration::from_secs(port.into()), address(port));
+        }
+        book.add(now, address(200), Trust::Heard, &mut rng);
+        book.gave(now, address(200));
+        let now = now + Duration::from_secs(100);
+        book.refuse(now, address(1).ip(), Some(address(99)), None);
+        let good = book.good(now);
+        assert_eq!(good.len(), MAX_KNOWN);
+        assert_eq!(good[0], (address(98), Duration::from_secs(2)));
+        assert!(good.iter().all(|&(at, _)| at != address(200)));
+    }
+
+    #[test]
+    fn those_of_the_last_time_are_called_once_each_and_are_thirty_two() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        let mut book = AddressBook::default();
+        let now = Instant::from_micros(1);
+        for port in 1..100 {
+            book.add(now, address(port), Trust::Heard, &mut rng);
+            book.call_first(address(port));
+        }
+        book.take(address(1));
+        let taken: Vec<_> = std::iter::from_fn(|| book.take_known(now)).collect();
+        assert_eq!(taken, (2..=32).map(address).collect::<Vec<_>>());
     }
 
     #[test]

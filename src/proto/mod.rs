@@ -16,7 +16,7 @@
 //! | --- | --- |
 //! | [`swarm`] | the whole state machine behind `Input`, `Output` and `Event` |
 //! | [`wire`], [`tracker`], [`dht`], [`lsd`], [`http`], [`address`] | messages and their bytes |
-//! | [`metainfo`], [`uri`], [`key`], [`restart`] | files and links (§1, §2) |
+//! | [`metainfo`], [`uri`], [`key`], [`restart`], [`good_peers`] | files and links (§1, §2) |
 //! | [`piece`], [`lap`] | the signed unit, its numbers and their window (§2, §3) |
 //! | [`picker`], [`choker`], [`carrier`] | policies: from whom, to whom, when |
 //! | [`hops`], [`pace`], [`limiter`], [`rate`] | what these measure and keep |
@@ -32,6 +32,7 @@ mod address_book;
 pub mod carrier;
 pub mod choker;
 pub mod dht;
+pub mod good_peers;
 pub mod hops;
 pub mod http;
 pub mod key;

@@ -105,6 +105,8 @@ pub enum Origin {
     Dht,
     /// It is on a network that this host is on, too: called before others that were heard of.
     Lan,
+    /// It gave us pieces the last time that we watched: called before others, and beside them.
+    Known,
 }
 
 /// Something that happened outside.

@@ -29,7 +29,7 @@ impl Swarm {
         let of_peers: usize = self.peers.values().map(of_peer).sum();
         let own = [
             self.book.entries(),
-            self.dialing.len(),
+            self.dials.len(),
             self.wanted.len(),
             self.asked.len(),
             self.recent.len(),

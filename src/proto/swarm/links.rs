@@ -89,11 +89,14 @@ impl Swarm {
     pub(super) fn connected(&mut self, now: Now, conn: ConnId, address: SocketAddr, inbound: bool) {
         let address = canonical(address);
         if !inbound {
-            self.dialing.remove(&address);
+            self.dials.end(address);
         }
+        let too_many = !inbound && self.is_one_too_many(address);
         let peer = Peer::new(now.at, address, inbound, self.lap);
         self.peers.insert(conn, peer);
-        if inbound {
+        if too_many {
+            self.farewell(now, conn, Farewell::rule("there are peers enough by now"));
+        } else if inbound {
             if let Err(farewell) = self.admit(now, conn, address.ip()) {
                 self.farewell(now, conn, farewell);
             }
@@ -438,7 +441,7 @@ impl Swarm {
                 self.book.turned_away(peer.address, lonely);
             }
             // While it was silent it may have been called again, and that call goes on.
-            if !self.dialing.contains(&peer.address) {
+            if !self.dials.contains(peer.address) {
                 self.call_ended(now.at, peer.address);
             }
         }

@@ -37,6 +37,7 @@
 mod ahead;
 mod api;
 mod choke;
+mod dials;
 mod fetch;
 mod footprint;
 mod links;
@@ -59,7 +60,7 @@ mod wanted;
 mod watch;
 
 use std::{
-    collections::{BTreeSet, HashSet, VecDeque},
+    collections::{BTreeSet, VecDeque},
     net::SocketAddr,
     time::Duration,
 };
@@ -90,6 +91,7 @@ use super::{
     wire::{Live, Message},
 };
 use ahead::FirstSeen;
+use dials::Dials;
 use links::Farewell;
 use reports::{REPORT_EVERY, Reports};
 use send::Uplink;
@@ -176,7 +178,7 @@ pub struct Swarm {
     config: Config,
     verifier: Box<dyn Verify>,
     book: AddressBook,
-    dialing: HashSet<SocketAddr>,
+    dials: Dials,
     /// Dials of addresses that were just heard of, while the source is away.
     fresh_dials: Quota,
     /// Dials of addresses of which nothing is known.
@@ -232,7 +234,7 @@ impl Swarm {
             rng: fastrand::Rng::with_seed(config.seed),
             peers: Peers::default(),
             book: AddressBook::default(),
-            dialing: HashSet::new(),
+            dials: Dials::default(),
             fresh_dials: neighbours::fresh_dials(),
             stranger_dials: neighbours::stranger_dials(),
             store: Store::new(lap, config.buffer_size),
@@ -299,7 +301,7 @@ impl Swarm {
                 let trust = match origin {
                     Origin::Announce => Trust::Source,
                     Origin::Configured | Origin::Auxiliary => Trust::Named,
-                    Origin::Tracker | Origin::Dht | Origin::Lan => Trust::Heard,
+                    Origin::Tracker | Origin::Dht | Origin::Lan | Origin::Known => Trust::Heard,
                 };
                 for address in addresses {
                     if origin == Origin::Auxiliary && self.auxiliaries.len() < MAX_AUXILIARIES {
@@ -307,8 +309,10 @@ impl Swarm {
                     }
                     self.book
                         .add(now.at, canonical(address), trust, &mut self.rng);
-                    if origin == Origin::Lan {
-                        self.book.prefer(canonical(address));
+                    match origin {
+                        Origin::Lan => self.book.prefer(canonical(address)),
+                        Origin::Known => self.book.call_first(canonical(address)),
+                        _ => {}
                     }
                 }
                 self.dial(now);
@@ -337,6 +341,13 @@ impl Swarm {
     /// What there is to tell; call until `None`.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
+    }
+
+    /// Whom to call first the next time: where peers take others in who were called from here and gave
+    /// us pieces, and how long ago each did, the last first.
+    #[must_use]
+    pub fn good_peers(&self, now: Now) -> Vec<(SocketAddr, Duration)> {
+        self.book.good(now.at)
     }
 
     /// The figures of this moment.

@@ -26,8 +26,6 @@ use super::{
     links::{DEAD, Farewell},
 };
 
-/// Dials under way at once.
-const MAX_DIALS: usize = 12;
 /// Viewers look for others until they have so many peers; the rest of `max-peers` is for those who
 /// call.
 pub const ENOUGH_PEERS: usize = 12;
@@ -89,7 +87,8 @@ pub(super) const fn stranger_dials() -> Quota {
 impl Swarm {
     /// Dials while more peers are wanted.
     pub(super) fn dial(&mut self, now: Now) {
-        while let Some(trust) = self.whom_to_dial() {
+        self.dial_known(now.at);
+        while let Some(trust) = self.whom_to_dial(now.at) {
             let trust = trust.min(self.least_trust(now.at));
             let Some(address) = self
                 .book
@@ -105,10 +104,9 @@ impl Swarm {
             if self.book.is_stranger(address) {
                 self.stranger_dials.take(now.at);
             }
-            self.dialing.insert(address);
-            self.out.push_back(Output::Dial { address });
+            self.call(now.at, address, false);
         }
-        let trust = self.whom_to_dial();
+        let trust = self.whom_to_dial(now.at);
         let open = self.stranger_dials.opens(now.at);
         let next = trust.and_then(|trust| match self.book.next_due(trust) {
             Some(due) if trust == Trust::Heard && due < open => Some(
@@ -118,7 +116,35 @@ impl Swarm {
             ),
             due => due,
         });
-        self.timers.set(Timer::Dial, next);
+        let next = [next, self.dials.next_room(now.at)];
+        self.timers.set(Timer::Dial, next.into_iter().flatten().min());
+    }
+
+    /// Dials those who gave us pieces the last time, beside all others.
+    fn dial_known(&mut self, now: Instant) {
+        while self.peers.len() < self.enough_peers()
+            && self.dials.has_room_for_known(now)
+            && let Some(address) = self.book.take_known(now)
+        {
+            if self.is_connected_to(now, address) || self.book.refuses_address(now, address) {
+                self.call_ended(now, address);
+            } else {
+                self.call(now, address, true);
+            }
+        }
+    }
+
+    fn call(&mut self, now: Instant, address: SocketAddr, known: bool) {
+        self.dials.begin(now, address, known);
+        self.out.push_back(Output::Dial { address });
+    }
+
+    /// Whether a call that was answered is one too many: those that were no longer waited for go on, and
+    /// may all be answered in the end.
+    pub(super) fn is_one_too_many(&self, address: SocketAddr) -> bool {
+        let called = self.peers.values().filter(|peer| !peer.inbound).count();
+        let most = self.config.max_peers.min(ENOUGH_PEERS + MOST_MORE);
+        called >= most && !self.book.is_named(address) && !self.is_source_away()
     }
 
     /// Who may be called as far as the calls of strangers go.
@@ -181,7 +207,7 @@ impl Swarm {
         let silent = |peer: &&Peer| !peer.inbound && now.at.since(peer.heard_at) >= DEAD;
         let silent = self.peers.values().filter(silent);
         for address in silent.map(|peer| peer.address).collect::<Vec<_>>() {
-            if self.book.is_named(address) && !self.dialing.contains(&address) {
+            if self.book.is_named(address) && !self.dials.contains(address) {
                 self.book.free(address);
             }
         }
@@ -194,7 +220,7 @@ impl Swarm {
 
     /// While the source is away: an address that was never tried, though there are peers enough.
     fn take_fresh(&mut self, now: Instant) -> Option<SocketAddr> {
-        if !self.is_source_away() || self.peers.len() + self.dialing.len() >= self.config.max_peers
+        if !self.is_source_away() || self.peers.len() + self.dials.len() >= self.config.max_peers
         {
             return None;
         }
@@ -206,11 +232,11 @@ impl Swarm {
 
     /// Which addresses are to be dialled now, if any. Callers, however many, must not keep us from
     /// those that the user or the `.tstream` names.
-    fn whom_to_dial(&self) -> Option<Trust> {
-        let dialing = self.dialing.len();
-        if dialing >= MAX_DIALS {
+    fn whom_to_dial(&self, now: Instant) -> Option<Trust> {
+        if !self.dials.has_room(now) {
             return None;
         }
+        let dialing = self.dials.waited_for(now);
         if self.peers.len() + dialing < self.enough_peers() {
             return Some(Trust::Heard);
         }
@@ -237,7 +263,7 @@ impl Swarm {
 
     pub(super) fn dial_failed(&mut self, now: Now, address: SocketAddr) {
         let address = canonical(address);
-        if self.dialing.remove(&address) {
+        if self.dials.end(address) {
             self.call_ended(now.at, address);
         }
         self.dial(now);

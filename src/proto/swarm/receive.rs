@@ -130,6 +130,9 @@ impl Swarm {
         self.wanted.remove(sequence);
         self.cancel_others(now.at, sequence);
         if let Some(peer) = self.peers.get_mut(&conn) {
+            if let Some(listening) = peer.listening {
+                self.book.gave(now.at, listening);
+            }
             peer.have.insert(sequence);
             self.hops.received(peer.live.hops_or_far());
             self.hops.got(sequence);

@@ -125,15 +125,16 @@ fn events_that_nobody_polls_are_a_thousand() {
 }
 
 #[test]
-fn dials_under_way_are_twelve() {
+fn dials_are_twelve_at_once_and_forty_eight_in_all() {
     let mut script = Script::viewer();
     script.input(Input::Candidates {
         origin: Origin::Tracker,
         addresses: (1..400).map(anybody).collect(),
     });
-    script.pass(Duration::from_secs(30));
-    assert_eq!(script.swarm.dialing.len(), 12);
     assert_eq!(script.dialled.len(), 12);
+    script.pass(Duration::from_secs(30));
+    assert_eq!(script.swarm.dials.len(), 48);
+    assert_eq!(script.dialled.len(), 48);
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod fuzz;
 mod giving;
 mod greeting;
 mod playing;
+mod race;
 mod watching;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
