@@ -434,6 +434,7 @@ impl Broadcast {
             }),
             dht: settings.peer.dht,
             lsd: settings.peer.lsd,
+            cache: None,
             trace: Some(trace),
         };
         if let Err(error) = broadcast.start(options, tell) {

@@ -153,6 +153,7 @@ impl LiveTorrentSrc {
             serve: None,
             dht: settings.peer.dht,
             lsd: settings.peer.lsd,
+            cache: settings.peer_cache(),
             trace: Some(Trace::new(move |level, line| match level {
                 Level::Story => gst::debug!(CAT, id = &id, "{line}"),
                 Level::Detail => gst::trace!(CAT, id = &id, "{line}"),

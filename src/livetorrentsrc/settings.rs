@@ -8,7 +8,7 @@
 
 //! What the user sets.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use gst::prelude::*;
 
@@ -47,6 +47,8 @@ pub(super) struct Settings {
     pub(super) upload_enabled: bool,
     /// `host:port`, comma-separated.
     pub(super) peers: String,
+    /// The folder where good peers are kept; empty: nowhere; none: the user's cache folder.
+    pub(super) peer_cache: Option<String>,
     /// As on the sink.
     pub(super) peer: PeerSettings,
 }
@@ -63,6 +65,7 @@ impl Default for Settings {
             timeout: gst::ClockTime::ZERO,
             upload_enabled: true,
             peers: String::new(),
+            peer_cache: None,
             peer: PeerSettings::with_port(0),
         }
     }
@@ -135,6 +138,11 @@ impl Settings {
                 .default_value(Some(default.peers.as_str()))
                 .mutable_ready()
                 .build(),
+            glib::ParamSpecString::builder("peer-cache")
+                .nick("Peer Cache")
+                .blurb("Folder where addresses of peers that gave pieces are kept for the next time (NULL = livetorrent in the user's cache folder, empty = nowhere)")
+                .mutable_ready()
+                .build(),
             glib::ParamSpecBoolean::builder("is-live")
                 .nick("Is Live")
                 .blurb("Whether this is a live source: it always is")
@@ -167,6 +175,7 @@ impl Settings {
             "timeout" => self.timeout = gst::ClockTime::from_nseconds(value_of(value)),
             "upload-enabled" => self.upload_enabled = value_of(value),
             "peers" => self.peers = value_of::<Option<String>>(value).unwrap_or_default(),
+            "peer-cache" => self.peer_cache = value_of(value),
             _ => return self.peer.set(name, value),
         }
         true
@@ -184,6 +193,7 @@ impl Settings {
             "timeout" => self.timeout.nseconds().to_value(),
             "upload-enabled" => self.upload_enabled.to_value(),
             "peers" => self.peers.to_value(),
+            "peer-cache" => self.peer_cache.to_value(),
             _ => return self.peer.get(name),
         })
     }
@@ -206,6 +216,15 @@ impl Settings {
     /// How long to wait for a byte; none: for ever.
     pub(super) fn timeout(&self) -> Option<Duration> {
         (!self.timeout.is_zero()).then(|| self.timeout.into())
+    }
+
+    /// Where good peers are kept; none: nowhere.
+    pub(super) fn peer_cache(&self) -> Option<PathBuf> {
+        match self.peer_cache.as_deref() {
+            Some("") => None,
+            Some(folder) => Some(folder.into()),
+            None => Some(glib::user_cache_dir().join("livetorrent")),
+        }
     }
 
     /// `host:port` of each peer to try at once.

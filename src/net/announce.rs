@@ -20,6 +20,7 @@ use futures_lite::future;
 use super::{
     back_off::BackOff,
     discovery::Discovery,
+    local::Local,
     runtime::{Spawner, sleep},
     shown::Watch,
     tracker::Tracker,
@@ -194,7 +195,7 @@ impl Announcer {
             downloaded: stats.bytes_downloaded,
             ..self.request.clone()
         };
-        let response = tracker.ask(address, request).await?;
+        let response = tracker.ask(address, request, &self.discovery.local).await?;
         let peers = response.peers.len();
         let mut outcome = format!("knows {peers} peers");
         if let Some(warning) = &response.warning {
@@ -222,12 +223,13 @@ fn way(url: &str) -> String {
 
 impl Farewell {
     /// Tells every tracker that knows us that we go. Nobody waits for the answers.
-    pub(super) fn say(&self, request: &Announce) {
+    pub(super) fn say(&self, request: &Announce, local: &Local) {
         for tracker in std::mem::take(&mut *self.lock()) {
-            tracker.tell(Announce {
+            let request = Announce {
                 event: Some(Event::Stopped),
                 ..request.clone()
-            });
+            };
+            tracker.tell(request, local.clone());
         }
     }
 
@@ -340,11 +342,17 @@ mod tests {
             let target = asked.recv_timeout(LIMIT).unwrap();
             assert_eq!(target.contains("event=started"), has_event, "{target}");
         }
-        bench.announcer.farewell.say(&Announce::sample());
+        bench
+            .announcer
+            .farewell
+            .say(&Announce::sample(), &Local::anywhere());
         let target = asked.recv_timeout(LIMIT).unwrap();
         assert!(target.contains("event=stopped"), "{target}");
         // Once.
-        bench.announcer.farewell.say(&Announce::sample());
+        bench
+            .announcer
+            .farewell
+            .say(&Announce::sample(), &Local::anywhere());
         assert!(bench.announcer.farewell.lock().is_empty());
     }
 

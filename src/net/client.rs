@@ -12,6 +12,7 @@ use std::{io, net::IpAddr, time::Duration};
 
 use ureq::{Agent, Proxy, config::IpFamily, http::Uri};
 
+use super::http_from;
 use crate::proto::address::Family;
 
 /// To open a connection: who is off does not keep us from asking the next one.
@@ -25,8 +26,8 @@ pub(super) enum Via {
     /// `http_proxy` and its kin, but for this host.
     Environment,
     /// A tracker takes the address it is asked from for ours, so that has to be one of ours, and of
-    /// the family that it is to know.
-    Direct(Family),
+    /// the family that it is to know: this one, where the user named one.
+    Direct(Family, Option<IpAddr>),
 }
 
 /// Fetches `url` (http or https), at most `limit` bytes, within `timeout`.
@@ -60,8 +61,8 @@ fn fetch_body(
     };
     let family = match via {
         Via::Environment => IpFamily::Any,
-        Via::Direct(Family::V4) => IpFamily::Ipv4Only,
-        Via::Direct(Family::V6) => IpFamily::Ipv6Only,
+        Via::Direct(Family::V4, _) => IpFamily::Ipv4Only,
+        Via::Direct(Family::V6, _) => IpFamily::Ipv6Only,
     };
     let config = Agent::config_builder()
         .timeout_global(Some(timeout))
@@ -71,7 +72,11 @@ fn fetch_body(
         .ip_family(family)
         .user_agent(concat!("livetorrent/", env!("CARGO_PKG_VERSION")))
         .build();
-    let mut response = config.new_agent().get(uri).call()?;
+    let agent = match via {
+        Via::Direct(_, Some(from)) => http_from::agent(config, from),
+        _ => config.new_agent(),
+    };
+    let mut response = agent.get(uri).call()?;
     // Whether a body that just fills the limit is refused depends on how its end is told.
     let limit = u64::try_from(limit).unwrap_or(u64::MAX);
     let room = limit.saturating_add(1);
@@ -140,14 +145,14 @@ mod tests {
     #[test]
     fn errors_say_what_failed() {
         let (url, thread) = serve_once("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
-        let error = get(&url, 4, LIMIT, Via::Direct(Family::V4)).unwrap_err();
+        let error = get(&url, 4, LIMIT, Via::Direct(Family::V4, None)).unwrap_err();
         assert!(error.contains("answers 404"), "{error}");
         thread.join().unwrap();
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
         let limit = Duration::from_millis(50);
-        let error = get(&url, 4, limit, Via::Direct(Family::V4)).unwrap_err();
+        let error = get(&url, 4, limit, Via::Direct(Family::V4, None)).unwrap_err();
         assert!(error.contains("no answer within"), "{error}");
-        assert!(get("no url", 4, LIMIT, Via::Direct(Family::V4)).is_err());
+        assert!(get("no url", 4, LIMIT, Via::Direct(Family::V4, None)).is_err());
     }
 }

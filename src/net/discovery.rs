@@ -22,6 +22,7 @@ use futures_lite::future;
 use super::{
     Notice,
     inbox::Inbound,
+    local::Local,
     notices::Notifier,
     runtime::sleep,
     shown::{Shown, Watch},
@@ -49,6 +50,8 @@ pub(super) struct Discovery {
     pub(super) inbox: Sender<Inbound>,
     pub(super) notifier: Notifier,
     pub(super) ways: Arc<Ways>,
+    /// What we may speak from.
+    pub(super) local: Local,
 }
 
 /// What came of a way to peers when it was tried last.
@@ -207,6 +210,7 @@ mod tests {
             inbox,
             notifier,
             ways: Arc::default(),
+            local: Local::anywhere(),
         };
         Bench {
             discovery,

@@ -25,9 +25,10 @@ use super::{
     connection::{Connection, Handle, Pace, Patience},
     discovery::Discovery,
     inbox::Inbound,
+    keeper::{self, Keeper},
     lookup::{HostPort, keep_resolving},
     outlet::Outlet,
-    runtime::{Spawner, TcpStream, connect, sleep_until},
+    runtime::{Spawner, TcpStream, connect, sleep_until, unblock_detached},
     story::Story,
 };
 use crate::proto::{
@@ -77,6 +78,7 @@ pub(super) struct Driver {
     pub(super) piece_length: u32,
     pub(super) spawner: Spawner,
     pub(super) discovery: Discovery,
+    pub(super) keeper: Option<Keeper>,
     pub(super) outlet: Arc<Outlet>,
     pub(super) story: Story,
     pub(super) connections: Connections,
@@ -155,6 +157,7 @@ impl Driver {
     /// Runs until [`Sources::stop`] is closed.
     pub(super) async fn run(mut self, sources: Sources) {
         let mut snapshot_at = Instant::now();
+        let mut keep_at = snapshot_at + keeper::FIRST;
         let mut shown = true;
         self.grant_room();
         'rounds: loop {
@@ -166,6 +169,10 @@ impl Driver {
                     .set_stats(self.swarm.stats(self.clock.now()));
                 snapshot_at = now + SNAPSHOT_EVERY;
                 shown = true;
+            }
+            if now >= keep_at {
+                keep_at = now + keeper::EVERY;
+                self.keep_good_peers();
             }
             // Readers and writers run now; so a flood of inputs cannot keep them waiting.
             future::yield_now().await;
@@ -196,6 +203,21 @@ impl Driver {
         self.discovery
             .shown
             .set_stats(self.swarm.stats(self.clock.now()));
+        if let Some(keeper) = &self.keeper {
+            keeper
+                .keep_at_the_end(&self.swarm, self.clock, &self.discovery)
+                .await;
+        }
+    }
+
+    fn keep_good_peers(&self) {
+        let write = self
+            .keeper
+            .as_ref()
+            .and_then(|keeper| keeper.keep(&self.swarm, self.clock, &self.discovery));
+        if let Some(write) = write {
+            unblock_detached(write);
+        }
     }
 
     fn tell(&mut self, input: Input) {
@@ -343,11 +365,15 @@ impl Driver {
         self.spawner.spawn(task);
     }
 
-    /// The swarm has twelve dials under way at most.
+    /// The swarm sees to it that there are not too many.
     fn dial(&self, address: SocketAddr) {
         let inbox = self.discovery.inbox.clone();
+        let from = self.discovery.local.towards(address.ip());
         self.spawner.spawn(async move {
-            let stream = connect(address, DIAL_TIME).await;
+            let stream = match from {
+                Ok(from) => connect(from, address, DIAL_TIME).await,
+                Err(error) => Err(error),
+            };
             // A driver that is gone closes the stream with the message.
             let _ = inbox.send(Inbound::Dialled { address, stream }).await;
         });

@@ -20,9 +20,11 @@
 //! | `connection` | one peer: bytes to messages, frames to bytes |
 //! | `listener`, `door`, `admission` | the port, who comes in, and how many at once |
 //! | `http` | the source's tracker and `.tstream` |
-//! | `announce`, `tracker`, `client`, `lookup`, `back_off` | trackers and names, asked again and again |
+//! | `announce`, `tracker`, `client`, `http_from`, `lookup`, `back_off` | trackers and names, asked again and again |
+//! | `local` | which of our addresses is spoken from |
 //! | `dht`, `lsd` | a node of the DHT on a socket; the same network by multicast |
 //! | `discovery` | what the ways to peers have in common, and what came of each |
+//! | `keeper` | the good peers of the last time, in a file |
 //! | `shown` | what others know of the swarm without asking it |
 //! | `outlet` | verified bytes to the streaming thread |
 //! | `notices` | news to the element, on a thread of their own |
@@ -40,8 +42,11 @@ mod discovery;
 mod door;
 mod driver;
 mod http;
+mod http_from;
 mod inbox;
+mod keeper;
 mod listener;
+mod local;
 mod lookup;
 mod lsd;
 mod notices;
@@ -55,7 +60,8 @@ mod tracker;
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -73,6 +79,8 @@ use self::{
     discovery::{Discovery, Ways},
     door::Door,
     driver::{Command, Connections, Sources},
+    keeper::Keeper,
+    local::{Local, usual_address_towards},
     lookup::HostPort,
     notices::NoticeThread,
     outlet::Outlet,
@@ -121,6 +129,8 @@ pub struct Options {
     pub dht: bool,
     /// Look for peers on the networks that this host is on, and be found there.
     pub lsd: bool,
+    /// Viewer: the folder where peers that gave pieces are kept for the next time; none: they are not.
+    pub cache: Option<PathBuf>,
     /// Where what goes on is written, for the log.
     pub trace: Option<Trace>,
 }
@@ -167,6 +177,7 @@ struct Running {
     notices: NoticeThread,
     announced: Announce,
     farewell: Farewell,
+    local: Local,
 }
 
 impl Driver {
@@ -201,6 +212,7 @@ impl Driver {
         };
         let announced = announced(&options.swarm);
         let ways = Arc::new(Ways::default());
+        let local = Local::new(&options.addresses);
         let farewell = Farewell::default();
         let max_unpublished = max_unpublished(&options.swarm);
         let setup = Setup {
@@ -213,6 +225,7 @@ impl Driver {
                 inbox,
                 notifier,
                 ways: Arc::clone(&ways),
+                local: local.clone(),
             },
             options,
             announced: announced.clone(),
@@ -228,6 +241,7 @@ impl Driver {
                 notices,
                 announced,
                 farewell,
+                local,
             }),
             commands,
             pieces,
@@ -324,7 +338,7 @@ impl Driver {
         running.notices.silence();
         running.stop.close();
         self.outlet.close();
-        running.farewell.say(&running.announced);
+        running.farewell.say(&running.announced, &running.local);
         running.runtime.join(DRIVER_END);
         running.notices.join(HANDLER_END);
     }
@@ -358,6 +372,7 @@ impl Setup {
             serve,
             dht,
             lsd,
+            cache,
             trace,
         } = self.options;
         let clock = Clock::new();
@@ -371,6 +386,12 @@ impl Setup {
         }
         if lsd {
             lsd::start(discovery.clone(), addresses, &spawner);
+        }
+        let keeper = cache
+            .filter(|_| discovery.viewer)
+            .map(|folder| Keeper::new(folder, discovery.infohash));
+        if let Some(keeper) = keeper.clone() {
+            spawner.spawn(keeper.recall(discovery.clone(), clock));
         }
         if discovery.viewer {
             spawner.spawn(discovery.clone().explain());
@@ -396,6 +417,7 @@ impl Setup {
             clock,
             spawner: spawner.clone(),
             discovery,
+            keeper,
             outlet: self.outlet,
             story: Story::new(trace),
             connections: Connections::default(),
@@ -478,20 +500,10 @@ pub fn default_route_address() -> Option<IpAddr> {
     // Addresses for documentation (RFC 5737, RFC 3849): routed like any, and nobody's.
     let v4 = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
     let v6 = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1));
-    [v4, v6].into_iter().find_map(address_towards)
-}
-
-fn address_towards(far: IpAddr) -> Option<IpAddr> {
-    /// Any port will do (RFC 863 discard).
-    const PORT: u16 = 9;
-    let any = match far {
-        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-    };
-    let socket = UdpSocket::bind(SocketAddr::new(any, 0)).ok()?;
-    socket.connect(SocketAddr::new(far, PORT)).ok()?;
-    let ip = socket.local_addr().ok()?.ip();
-    (!ip.is_unspecified() && !ip.is_loopback()).then_some(ip)
+    let usual = [v4, v6].into_iter().filter_map(usual_address_towards);
+    usual
+        .into_iter()
+        .find(|ip| !ip.is_unspecified() && !ip.is_loopback())
 }
 
 /// Fetches `url` (http or https), at most `limit` bytes, within `timeout`. Blocks.

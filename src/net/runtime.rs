@@ -16,7 +16,7 @@
 use std::{
     future::Future,
     io,
-    net::{SocketAddr, ToSocketAddrs},
+    net::{IpAddr, SocketAddr, ToSocketAddrs},
     sync::{Arc, Weak, mpsc},
     thread,
     time::{Duration, Instant},
@@ -25,7 +25,10 @@ use std::{
 use async_executor::Executor;
 use async_io::Async;
 use futures_lite::future;
-use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec},
+    io::Errno,
+};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::proto::address::Family;
@@ -135,14 +138,43 @@ pub(super) async fn timeout<T>(limit: Duration, task: impl Future<Output = T>) -
     async_std::future::timeout(limit, task).await.ok()
 }
 
-/// Opens a TCP connection within `limit`.
+/// Opens a TCP connection within `limit`, from one of our addresses or any.
 ///
 /// # Errors
 /// The socket's, or `TimedOut`.
-pub(super) async fn connect(address: SocketAddr, limit: Duration) -> io::Result<TcpStream> {
-    timeout(limit, TcpStream::connect(address))
+pub(super) async fn connect(
+    from: Option<IpAddr>,
+    address: SocketAddr,
+    limit: Duration,
+) -> io::Result<TcpStream> {
+    let connect = async {
+        match from {
+            Some(from) => connect_from(from, address).await,
+            None => TcpStream::connect(address).await,
+        }
+    };
+    timeout(limit, connect)
         .await
         .unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
+}
+
+async fn connect_from(from: IpAddr, address: SocketAddr) -> io::Result<TcpStream> {
+    let domain = Domain::for_address(address);
+    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+    socket.bind(&SocketAddr::new(from, 0).into())?;
+    socket.set_nonblocking(true)?;
+    let under_way = Errno::INPROGRESS.raw_os_error();
+    match socket.connect(&address.into()) {
+        Err(error) if error.raw_os_error() == Some(under_way) => {}
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+        outcome => outcome?,
+    }
+    let stream = Async::new_nonblocking(std::net::TcpStream::from(socket))?;
+    stream.writable().await?;
+    match stream.get_ref().take_error()? {
+        Some(error) => Err(error),
+        None => Ok(stream.into_inner()?.into()),
+    }
 }
 
 /// A UDP socket of this family alone, not bound yet.
@@ -229,7 +261,7 @@ mod tests {
                 future::pending::<()>().await;
             });
             spawner.spawn(async move {
-                let mut stream = connect(address, LIMIT).await.unwrap();
+                let mut stream = connect(None, address, LIMIT).await.unwrap();
                 stream.read_exact(&mut [0]).await.unwrap();
                 ready.send(()).unwrap();
                 let _ = stream.read(&mut [0]).await;

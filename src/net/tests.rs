@@ -79,6 +79,7 @@ impl Stream {
             serve: None,
             dht: true,
             lsd: true,
+            cache: None,
             trace: None,
         }
     }

@@ -11,12 +11,13 @@
 
 use std::{
     io,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    net::{IpAddr, SocketAddr, UdpSocket},
     time::{Duration, Instant},
 };
 
 use super::{
     client::{self, Via},
+    local::{Local, any},
     lookup::HostPort,
     runtime::{resolve, unblock, unblock_detached},
 };
@@ -99,13 +100,14 @@ impl Tracker {
         &self,
         address: SocketAddr,
         request: Announce,
+        local: &Local,
     ) -> Result<AnnounceResponse, String> {
-        let tracker = self.clone();
-        unblock(move || tracker.ask_blocking(address, request, ANSWER_TIME)).await
+        let (tracker, local) = (self.clone(), local.clone());
+        unblock(move || tracker.ask_blocking(address, request, &local, ANSWER_TIME)).await
     }
 
     /// Tells it something that needs no answer.
-    pub(super) fn tell(self, request: Announce) {
+    pub(super) fn tell(self, request: Announce, local: Local) {
         unblock_detached(move || {
             let HostPort { host, port } = self.target.clone();
             let found = std::net::ToSocketAddrs::to_socket_addrs(&(host, port));
@@ -114,7 +116,7 @@ impl Tracker {
                 .into_iter()
                 .flatten()
             {
-                let _ = self.ask_blocking(address, request.clone(), FAREWELL_TIME);
+                let _ = self.ask_blocking(address, request.clone(), &local, FAREWELL_TIME);
             }
         });
     }
@@ -123,21 +125,27 @@ impl Tracker {
         &self,
         address: SocketAddr,
         request: Announce,
+        local: &Local,
         limit: Duration,
     ) -> Result<AnnounceResponse, String> {
         let family = Family::of(address.ip());
+        let from = local
+            .towards(address.ip())
+            .map_err(|error| format!("{address} is not asked: {error}"))?;
         match self.transport {
             Transport::Http => {
                 let url = request.url(&self.url);
-                let answer = client::get(&url, MAX_ANSWER, limit, Via::Direct(family))?;
+                let answer = client::get(&url, MAX_ANSWER, limit, Via::Direct(family, from))?;
                 AnnounceResponse::parse(&answer).map_err(|reason| reason.to_string())
             }
             Transport::Udp => {
                 let exchange = UdpAnnounce::new(request, family, fastrand::Rng::new());
-                exchange_datagrams(address, exchange, limit).map_err(|error| match error.kind() {
-                    io::ErrorKind::TimedOut => format!("no answer within {limit:?}"),
-                    io::ErrorKind::ConnectionRefused => "nobody listens there".to_owned(),
-                    _ => error.to_string(),
+                exchange_datagrams(address, from, exchange, limit).map_err(|error| {
+                    match error.kind() {
+                        io::ErrorKind::TimedOut => format!("no answer within {limit:?}"),
+                        io::ErrorKind::ConnectionRefused => "nobody listens there".to_owned(),
+                        _ => error.to_string(),
+                    }
                 })
             }
         }
@@ -155,14 +163,12 @@ fn one_of_each(addresses: impl IntoIterator<Item = SocketAddr>) -> [Option<Socke
 /// Sends requests and takes answers until that is through, or `limit` is over.
 fn exchange_datagrams(
     address: SocketAddr,
+    from: Option<IpAddr>,
     mut exchange: UdpAnnounce,
     limit: Duration,
 ) -> io::Result<AnnounceResponse> {
-    let any: SocketAddr = match address {
-        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-    };
-    let socket = UdpSocket::bind(any)?;
+    let from = from.unwrap_or_else(|| any(address.ip()));
+    let socket = UdpSocket::bind((from, 0))?;
     // From here on only the tracker's datagrams come, and its host's word that nobody listens.
     socket.connect(address)?;
     let deadline = Instant::now() + limit;
@@ -243,7 +249,8 @@ mod tests {
             };
             Some([&head, rest].concat())
         });
-        let response = future::block_on(tracker.ask(address, Announce::sample())).unwrap();
+        let response =
+            future::block_on(tracker.ask(address, Announce::sample(), &Local::anywhere())).unwrap();
         assert_eq!(response.peers, ["127.0.0.1:9".parse().unwrap()]);
         assert_eq!(thread.join().unwrap(), 2);
     }
@@ -252,7 +259,8 @@ mod tests {
     fn an_error_says_what_failed() {
         let (tracker, address, thread) =
             tracker(|datagram| Some([&[0, 0, 0, 3], &datagram[12..16], b"not here"].concat()));
-        let error = future::block_on(tracker.ask(address, Announce::sample())).unwrap_err();
+        let error = future::block_on(tracker.ask(address, Announce::sample(), &Local::anywhere()))
+            .unwrap_err();
         assert!(error.contains("refused: not here"), "{error}");
         drop(thread);
         let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -260,12 +268,12 @@ mod tests {
         let nobody = Tracker::parse(&format!("udp://{address}")).unwrap();
         let limit = Duration::from_millis(50);
         let error = nobody
-            .ask_blocking(address, Announce::sample(), limit)
+            .ask_blocking(address, Announce::sample(), &Local::anywhere(), limit)
             .unwrap_err();
         assert!(error.contains("no answer within 50ms"), "{error}");
         drop(silent);
         let error = nobody
-            .ask_blocking(address, Announce::sample(), ANSWER_TIME)
+            .ask_blocking(address, Announce::sample(), &Local::anywhere(), ANSWER_TIME)
             .unwrap_err();
         assert!(error.contains("nobody listens"), "{error}");
     }

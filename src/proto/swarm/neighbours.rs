@@ -117,7 +117,8 @@ impl Swarm {
             due => due,
         });
         let next = [next, self.dials.next_room(now.at)];
-        self.timers.set(Timer::Dial, next.into_iter().flatten().min());
+        self.timers
+            .set(Timer::Dial, next.into_iter().flatten().min());
     }
 
     /// Dials those who gave us pieces the last time, beside all others.
@@ -220,8 +221,7 @@ impl Swarm {
 
     /// While the source is away: an address that was never tried, though there are peers enough.
     fn take_fresh(&mut self, now: Instant) -> Option<SocketAddr> {
-        if !self.is_source_away() || self.peers.len() + self.dials.len() >= self.config.max_peers
-        {
+        if !self.is_source_away() || self.peers.len() + self.dials.len() >= self.config.max_peers {
             return None;
         }
         let address = self.book.fresh()?;

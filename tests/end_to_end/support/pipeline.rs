@@ -32,11 +32,17 @@ impl Pipeline {
         init();
         let element = gst::parse::launch(description)
             .unwrap_or_else(|error| panic!("{description}: {error}"));
-        Self(
-            element
-                .downcast()
-                .expect("several elements make a pipeline"),
-        )
+        let pipeline: gst::Pipeline = element
+            .downcast()
+            .expect("several elements make a pipeline");
+        // The user's own peers are none of a test's business.
+        for element in pipeline.iterate_elements().into_iter().flatten() {
+            let is_src = element.find_property("peer-cache").is_some();
+            if is_src && element.property::<Option<String>>("peer-cache").is_none() {
+                element.set_property("peer-cache", "");
+            }
+        }
+        Self(pipeline)
     }
 
     /// `livetorrentsrc name=src` with these properties; all that comes out of it is captured.

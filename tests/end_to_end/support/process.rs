@@ -126,6 +126,7 @@ impl Launch {
             .args(words)
             .env("GST_PLUGIN_PATH", plugin_folder())
             .env("GST_REGISTRY", tmp.join("registry.bin"))
+            .env("XDG_CACHE_HOME", tmp.join("cache"))
             .env("G_DEBUG", "fatal-warnings")
             .env("LC_ALL", "C")
             .env("GST_DEBUG", debug)
