@@ -97,6 +97,7 @@ fn the_sink_has_the_documented_defaults() {
         "max-upload-rate": u64 = 0,
         "buffer-size": u64 = 64 * MIB,
         "drain-timeout": u64 = 2_000_000_000,
+        "local-addresses": bool = true,
         "dht": bool = true,
         "lsd": bool = true,
         "sync": bool = true,

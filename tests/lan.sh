@@ -59,7 +59,7 @@ try() {
     launch source videotestsrc is-live=true ! video/x-raw,width=240,height=136,framerate=25/1 \
         ! x264enc tune=zerolatency speed-preset=ultrafast bitrate=500 key-int-max=10 \
         ! video/x-h264,profile=baseline ! mpegtsmux ! livetorrentsink name=broadcast \
-        location="$dir/broadcast.tstream" public-address="$nowhere"
+        location="$dir/broadcast.tstream" public-address="$nowhere" local-addresses=false
     await "the source's start" 15 is_ready source
     watch open lsd=false
     sleep "$without"

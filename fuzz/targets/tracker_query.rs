@@ -16,7 +16,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use gstlivetorrent::proto::{
     metainfo::Infohash,
     time::Instant,
-    tracker::{AnnounceResponse, ResponseError, TrackerServer},
+    tracker::{AnnounceResponse, Call, ResponseError, TrackerServer},
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -30,7 +30,12 @@ fuzz_target!(|lines: &str| {
     for (number, query) in lines.lines().enumerate() {
         let now = Instant::from_micros(number as u64 * 1_000_000);
         let asker = IpAddr::from([10, 0, (number >> 8) as u8, number as u8]);
-        let answer = tracker.announce(now, query, asker, local);
+        let call = Call {
+            asker,
+            local,
+            called: None,
+        };
+        let answer = tracker.announce(now, query, call);
         assert!(answer.len() <= LONGEST);
         if let Err(error) = AnnounceResponse::parse(&answer) {
             assert!(matches!(error, ResponseError::Refused(_)), "{error}");

@@ -11,51 +11,139 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::{common::split_list, net};
+use crate::{
+    common::split_list,
+    net,
+    proto::address::{Scope, needs_link},
+};
 
 use super::settings::Settings;
 
-/// The source's own announce URL, and what to say about it.
+/// The source's own announce URLs, and what to say about them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Announce {
-    /// `http://HOST:PORT/announce`.
-    pub(super) url: String,
-    /// HOST, where it was found out rather than set and only this network knows it.
+    /// `http://HOST:PORT/announce`: one file has to do for a viewer outside, for one on the same network,
+    /// whose router may not lead it back in, and for one on this host. Those that reach farthest first.
+    pub(super) urls: Vec<String>,
+    /// A HOST, where all were found out rather than set and only this network knows them.
     pub(super) private_host: Option<String>,
 }
 
-/// The announce URL for a source that listens at `port`.
+/// Where the source can be called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Place {
+    host: Host,
+    port: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Host {
+    Address(IpAddr),
+    Name(String),
+}
+
+/// The announce URLs for a source that listens at `port`.
 ///
 /// # Errors
-/// When `public-address` is no host.
+/// When `public-address` holds what is no host.
 pub(super) fn own(settings: &Settings, port: u16) -> Result<Announce, gst::ErrorMessage> {
-    if let Some(host) = settings.public_address.as_deref().filter(|h| !h.is_empty()) {
-        let host = match host.parse::<IpAddr>() {
-            Ok(address) => bracketed(address),
-            Err(_) if is_name(host) => host.to_owned(),
+    let named = settings.public_addresses().map(|text| {
+        Place::parse(text, port).ok_or_else(|| {
+            gst::error_msg!(
+                gst::ResourceError::Settings,
+                ("\"{text}\" in the property public-address is no host")
+            )
+        })
+    });
+    let mut places = named.collect::<Result<Vec<_>, _>>()?;
+    let is_set = !places.is_empty();
+    // Who names this host alone means nobody else.
+    if !is_set || settings.local_addresses && !places.iter().all(Place::is_this_host) {
+        for address in local_addresses(&settings.peer.address, is_set) {
+            let host = Host::Address(address);
+            let place = Place { host, port };
+            if !places.contains(&place) {
+                places.push(place);
+            }
+        }
+    }
+    let private = |place: &Place| match place.host {
+        Host::Address(address) => Scope::of(address) != Scope::Public,
+        Host::Name(_) => false,
+    };
+    let all_private = !is_set && places.iter().all(private);
+    let first = places.first().filter(|_| all_private);
+    Ok(Announce {
+        private_host: first.map(|place| place.host.to_string()),
+        urls: places.iter().map(Place::url).collect(),
+    })
+}
+
+/// The addresses at which an element that listens at `listening` is called on its networks, public ones
+/// first. Without any this host's own, unless others are told of the source by other means.
+fn local_addresses(listening: &str, has_others: bool) -> Vec<IpAddr> {
+    let listening: Vec<IpAddr> = split_list(listening)
+        .filter_map(|address| address.parse().ok())
+        .collect();
+    let found = net::local_addresses();
+    let is_heard = |found: &&IpAddr| {
+        let any = |at: &&IpAddr| at.is_unspecified() && at.is_ipv4() == found.is_ipv4();
+        listening.iter().any(|at| any(&at))
+    };
+    // Where the element listens on some addresses only, no other leads to it.
+    let set = listening.iter().filter(|at| !at.is_unspecified());
+    let mut addresses: Vec<_> = set.chain(found.iter().filter(is_heard)).copied().collect();
+    addresses.retain(|address| {
+        !needs_link(*address) && (!has_others || Scope::of(*address) != Scope::Loopback)
+    });
+    addresses.sort_by_key(|address| Scope::of(*address) != Scope::Public);
+    addresses.dedup();
+    if addresses.is_empty() && !has_others {
+        addresses.push(Ipv4Addr::LOCALHOST.into());
+    }
+    addresses
+}
+
+impl Place {
+    /// Reads HOST or HOST:PORT; an IPv6 address with a port stands in brackets, and may without.
+    fn parse(text: &str, port: u16) -> Option<Self> {
+        let in_brackets = || text.strip_prefix('[')?.strip_suffix(']');
+        let (host, port) = match in_brackets().unwrap_or(text).parse::<IpAddr>() {
+            Ok(address) => (Host::Address(address), port),
+            Err(_) if is_name(text) => (Host::Name(text.to_owned()), port),
             Err(_) => {
-                return Err(gst::error_msg!(
-                    gst::ResourceError::Settings,
-                    ("\"{host}\" in the property public-address is no host")
-                ));
+                let (host, port) = net::host_port(text)?;
+                let host = match host.parse() {
+                    Ok(address) => Host::Address(address),
+                    Err(_) if is_name(&host) => Host::Name(host),
+                    Err(_) => return None,
+                };
+                (host, port)
             }
         };
-        return Ok(Announce {
-            url: url(&host, port),
-            private_host: None,
-        });
+        Some(Self { host, port })
     }
-    // Where the element listens on one address only, no other leads to it.
-    let address = split_list(&settings.peer.address)
-        .filter_map(|address| address.parse::<IpAddr>().ok())
-        .find(|address| !address.is_unspecified())
-        .or_else(net::default_route_address)
-        .unwrap_or_else(|| Ipv4Addr::LOCALHOST.into());
-    let host = bracketed(address);
-    Ok(Announce {
-        url: url(&host, port),
-        private_host: is_private(address).then_some(host),
-    })
+
+    fn is_this_host(&self) -> bool {
+        match &self.host {
+            Host::Address(address) => Scope::of(*address) == Scope::Loopback,
+            Host::Name(name) => name == "localhost",
+        }
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}:{}/announce", self.host, self.port)
+    }
+}
+
+impl std::fmt::Display for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Address(IpAddr::V4(address)) => address.fmt(f),
+            Self::Address(IpAddr::V6(address)) => write!(f, "[{address}]"),
+            Self::Name(name) => name.fmt(f),
+        }
+    }
 }
 
 /// The user's trackers, each in a BEP 12 tier of its own.
@@ -104,30 +192,11 @@ pub(super) fn nodes(nodes: &[String]) -> Result<Vec<(String, u16)>, gst::ErrorMe
     read.collect()
 }
 
-fn url(host: &str, port: u16) -> String {
-    format!("http://{host}:{port}/announce")
-}
-
-fn bracketed(address: IpAddr) -> String {
-    match address {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => format!("[{address}]"),
-    }
-}
-
 fn is_name(host: &str) -> bool {
     host.len() <= 253
         && host
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
-}
-
-/// Whether an address means something on its own network or machine only.
-fn is_private(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => v4.is_private() || v4.is_loopback() || v4.is_link_local(),
-        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
-    }
 }
 
 #[cfg(test)]
@@ -144,26 +213,92 @@ mod tests {
     }
 
     #[test]
-    fn a_public_address_is_taken_as_it_is() {
-        let announce = |host| own(&settings(Some(host), "0.0.0.0"), 7764).map(|a| a.url);
+    fn public_addresses_come_first_and_as_they_are() {
+        let urls = |host| {
+            let announce = own(&settings(Some(host), "192.168.0.2"), 7764);
+            announce.map(|announce| {
+                assert_eq!(announce.private_host, None);
+                announce.urls
+            })
+        };
+        let local = "http://192.168.0.2:7764/announce";
+        for (host, url) in [
+            ("tv.example", "http://tv.example:7764/announce"),
+            ("tv.example:8000", "http://tv.example:8000/announce"),
+            ("198.51.100.1:8000", "http://198.51.100.1:8000/announce"),
+            ("2001:db8::1", "http://[2001:db8::1]:7764/announce"),
+            ("[2001:db8::1]", "http://[2001:db8::1]:7764/announce"),
+            ("[2001:db8::1]:80", "http://[2001:db8::1]:80/announce"),
+        ] {
+            assert_eq!(urls(host).unwrap(), [url, local], "{host}");
+        }
         assert_eq!(
-            announce("tv.example").unwrap(),
-            "http://tv.example:7764/announce"
+            urls("tv.example:8000, 2001:db8::1").unwrap(),
+            [
+                "http://tv.example:8000/announce",
+                "http://[2001:db8::1]:7764/announce",
+                local
+            ]
         );
-        assert_eq!(
-            announce("2001:db8::1").unwrap(),
-            "http://[2001:db8::1]:7764/announce"
-        );
-        assert!(announce("http://tv.example").is_err());
+        assert_eq!(urls("192.168.0.2").unwrap(), [local], "named already");
+        for wrong in ["http://tv.example", "tv.example:0", "a b", "[tv.example]"] {
+            assert!(urls(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]
-    fn a_source_on_one_address_announces_that_one_and_says_that_it_is_private() {
-        let announce = own(&settings(None, "127.0.0.1"), 1).unwrap();
-        assert_eq!(announce.url, "http://127.0.0.1:1/announce");
-        assert_eq!(announce.private_host.as_deref(), Some("127.0.0.1"));
-        let announce = own(&settings(None, "192.0.2.7"), 1).unwrap();
-        assert_eq!(announce.private_host, None);
+    fn addresses_of_the_networks_are_left_out_on_request_and_where_this_host_alone_is_named() {
+        for (host, address, local, urls) in [
+            ("198.51.100.1", "192.168.0.2", false, &["198.51.100.1"][..]),
+            ("127.0.0.1", "192.168.0.2", true, &["127.0.0.1"]),
+            (
+                "::1,localhost",
+                "192.168.0.2",
+                true,
+                &["[::1]", "localhost"],
+            ),
+            // Who is called from outside through something on this host.
+            ("tv.example", "127.0.0.1", true, &["tv.example"]),
+            (
+                "tv.example",
+                "fe80::1,192.168.0.2",
+                true,
+                &["tv.example", "192.168.0.2"],
+            ),
+        ] {
+            let mut settings = settings(Some(host), address);
+            settings.local_addresses = local;
+            let expected: Vec<_> = urls
+                .iter()
+                .map(|host| format!("http://{host}:1/announce"))
+                .collect();
+            assert_eq!(own(&settings, 1).unwrap().urls, expected);
+        }
+    }
+
+    #[test]
+    fn without_a_public_address_those_of_the_networks_are_told_public_ones_first() {
+        let announce = |address| own(&settings(None, address), 1).unwrap();
+        let told = announce("192.168.0.2,2001:db8::2,fd00::2");
+        assert_eq!(
+            told.urls,
+            ["[2001:db8::2]", "192.168.0.2", "[fd00::2]"]
+                .map(|host| format!("http://{host}:1/announce"))
+        );
+        assert_eq!(told.private_host, None);
+        let told = announce("127.0.0.1");
+        assert_eq!(told.urls, ["http://127.0.0.1:1/announce"]);
+        assert_eq!(told.private_host.as_deref(), Some("127.0.0.1"));
+        // Whatever networks this host has, or none.
+        let told = announce("0.0.0.0,::");
+        let found = net::local_addresses();
+        assert_eq!(told.urls.len(), found.len().max(1), "{told:?}");
+        assert!(
+            announce("0.0.0.0")
+                .urls
+                .iter()
+                .all(|url| !url.contains('['))
+        );
     }
 
     #[test]

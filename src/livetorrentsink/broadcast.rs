@@ -368,7 +368,7 @@ impl Broadcast {
             lap: settings.lap(),
         };
         let store = Store::open(&settings.location(name), stream, now.wall)?;
-        let own = [vec![announce.url]];
+        let own: Vec<_> = announce.urls.into_iter().map(|url| vec![url]).collect();
         let metainfo = Metainfo {
             info: store.info().clone(),
             trackers: own.iter().chain(&further).cloned().collect(),

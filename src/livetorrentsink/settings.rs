@@ -34,8 +34,10 @@ pub(super) struct Settings {
     pub(super) bitrate: u64,
     pub(super) duration: gst::ClockTime,
     pub(super) flush_time: gst::ClockTime,
-    /// Host of the announce URL; none: found out.
+    /// Hosts of the announce URLs, comma-separated; none: found out.
     pub(super) public_address: Option<String>,
+    /// Whether the addresses of this host's networks are announce URLs too.
+    pub(super) local_addresses: bool,
     pub(super) trackers: String,
     /// Most copies of the stream that are uploaded; 0: no limit.
     pub(super) upload_budget: f64,
@@ -57,6 +59,7 @@ impl Default for Settings {
             duration: gst::ClockTime::from_seconds(600),
             flush_time: gst::ClockTime::from_mseconds(100),
             public_address: None,
+            local_addresses: true,
             trackers: String::new(),
             upload_budget: 3.0,
             auxiliary_seeders: String::new(),
@@ -110,7 +113,13 @@ impl Settings {
             ),
             glib::ParamSpecString::builder("public-address")
                 .nick("Public Address")
-                .blurb("Host in the announce URL (default: the address of the default route)")
+                .blurb("Where viewers outside reach the broadcaster, comma-separated host or host:port for the announce URLs (default: the addresses of the default route)")
+                .mutable_ready()
+                .build(),
+            glib::ParamSpecBoolean::builder("local-addresses")
+                .nick("Local Addresses")
+                .blurb("Name the addresses of this host's networks in the .tstream beside public-address, for viewers on these")
+                .default_value(default.local_addresses)
                 .mutable_ready()
                 .build(),
             glib::ParamSpecString::builder("trackers")
@@ -165,6 +174,7 @@ impl Settings {
             "duration" => self.duration = gst::ClockTime::from_nseconds(value_of(value)),
             "flush-time" => self.flush_time = gst::ClockTime::from_nseconds(value_of(value)),
             "public-address" => self.public_address = value_of(value),
+            "local-addresses" => self.local_addresses = value_of(value),
             "trackers" => self.trackers = value_of::<Option<String>>(value).unwrap_or_default(),
             "upload-budget" => self.upload_budget = value_of(value),
             "auxiliary-seeders" => {
@@ -186,6 +196,7 @@ impl Settings {
             "duration" => self.duration.nseconds().to_value(),
             "flush-time" => self.flush_time.nseconds().to_value(),
             "public-address" => self.public_address.to_value(),
+            "local-addresses" => self.local_addresses.to_value(),
             "trackers" => self.trackers.to_value(),
             "upload-budget" => self.upload_budget.to_value(),
             "auxiliary-seeders" => self.auxiliary_seeders.to_value(),
@@ -217,6 +228,11 @@ impl Settings {
     /// How long to wait for viewers at EOS.
     pub(super) fn drain_timeout(&self) -> Duration {
         self.drain_timeout.into()
+    }
+
+    /// Hosts by which viewers outside reach the source.
+    pub(super) fn public_addresses(&self) -> impl Iterator<Item = &str> {
+        split_list(self.public_address.as_deref().unwrap_or_default())
     }
 
     /// Announce URLs beside the source's own.

@@ -8,7 +8,13 @@
 
 //! The HTTP client, for files and trackers. It blocks.
 
-use std::{io, net::IpAddr, time::Duration};
+use std::{
+    io,
+    net::IpAddr,
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use ureq::{Agent, Proxy, config::IpFamily, http::Uri};
 
@@ -17,6 +23,8 @@ use crate::proto::address::Family;
 
 /// To open a connection: who is off does not keep us from asking the next one.
 const CONNECT_TIME: Duration = Duration::from_secs(5);
+/// Where nothing came by IPv6 for so long, IPv4 is tried beside it (RFC 8305 §5).
+const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 /// More than that is a loop.
 const MAX_REDIRECTS: u32 = 5;
 
@@ -35,7 +43,7 @@ pub(super) enum Via {
 /// # Errors
 /// In words: what failed.
 pub(super) fn get(url: &str, limit: usize, timeout: Duration, via: Via) -> Result<Vec<u8>, String> {
-    fetch_body(url, limit, timeout, via).map_err(|error| match error {
+    fetch(url, limit, timeout, via).map_err(|error| match error {
         ureq::Error::StatusCode(status) => format!("the server answers {status}"),
         ureq::Error::BodyExceedsLimit(_) => format!("the answer is over {limit} bytes"),
         ureq::Error::Timeout(_) => format!("no answer within {timeout:?}"),
@@ -46,12 +54,7 @@ pub(super) fn get(url: &str, limit: usize, timeout: Duration, via: Via) -> Resul
     })
 }
 
-fn fetch_body(
-    url: &str,
-    limit: usize,
-    timeout: Duration,
-    via: Via,
-) -> Result<Vec<u8>, ureq::Error> {
+fn fetch(url: &str, limit: usize, timeout: Duration, via: Via) -> Result<Vec<u8>, ureq::Error> {
     let uri: Uri = url
         .parse()
         .map_err(|_| ureq::Error::BadUri("it is no URL".into()))?;
@@ -59,11 +62,78 @@ fn fetch_body(
         Via::Environment if !is_this_host(&uri) => Proxy::try_from_env(),
         _ => None,
     };
-    let family = match via {
-        Via::Environment => IpFamily::Any,
-        Via::Direct(Family::V4, _) => IpFamily::Ipv4Only,
-        Via::Direct(Family::V6, _) => IpFamily::Ipv6Only,
+    let from = match via {
+        Via::Direct(_, from) => from,
+        Via::Environment => None,
     };
+    let by = |family, timeout| {
+        let (url, proxy) = (url.to_owned(), proxy.clone());
+        move || fetch_body(&url, limit, timeout, proxy, family, from)
+    };
+    match via {
+        Via::Direct(Family::V4, _) => by(IpFamily::Ipv4Only, timeout)(),
+        Via::Direct(Family::V6, _) => by(IpFamily::Ipv6Only, timeout)(),
+        Via::Environment if proxy.is_some() || is_address(&uri) => by(IpFamily::Any, timeout)(),
+        Via::Environment => {
+            let began = Instant::now();
+            let families = [IpFamily::Ipv6Only, IpFamily::Ipv4Only];
+            first_of(families.map(|family| by(family, timeout)), ATTEMPT_DELAY).or_else(|error| {
+                // A server of one family may send us on to one of the other.
+                let left = timeout.saturating_sub(began.elapsed());
+                if left.is_zero() {
+                    return Err(error);
+                }
+                by(IpFamily::Any, left)()
+            })
+        }
+    }
+}
+
+/// The first success of `attempts`. The next begins when one has failed, or `delay` after the one
+/// before. Nobody waits for those that are late: each ends by its own timeout.
+fn first_of<T: Send + 'static>(
+    attempts: impl IntoIterator<Item = impl FnOnce() -> Result<T, ureq::Error> + Send + 'static>,
+    delay: Duration,
+) -> Result<T, ureq::Error> {
+    let (tell, told) = mpsc::channel();
+    let mut failure = ureq::Error::HostNotFound;
+    let mut under_way = 0;
+    for attempt in attempts {
+        let tell = tell.clone();
+        thread::Builder::new()
+            .name("livetorrent:http".into())
+            .spawn(move || {
+                // Somebody else may have been first.
+                let _ = tell.send(attempt());
+            })?;
+        under_way += 1;
+        match told.recv_timeout(delay) {
+            Ok(Ok(body)) => return Ok(body),
+            Ok(Err(error)) => {
+                failure = error;
+                under_way -= 1;
+            }
+            Err(_) => {}
+        }
+    }
+    drop(tell);
+    for outcome in told.iter().take(under_way) {
+        match outcome {
+            Ok(body) => return Ok(body),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+fn fetch_body(
+    url: &str,
+    limit: usize,
+    timeout: Duration,
+    proxy: Option<Proxy>,
+    family: IpFamily,
+    from: Option<IpAddr>,
+) -> Result<Vec<u8>, ureq::Error> {
     let config = Agent::config_builder()
         .timeout_global(Some(timeout))
         .timeout_connect(Some(CONNECT_TIME))
@@ -72,11 +142,11 @@ fn fetch_body(
         .ip_family(family)
         .user_agent(concat!("livetorrent/", env!("CARGO_PKG_VERSION")))
         .build();
-    let agent = match via {
-        Via::Direct(_, Some(from)) => http_from::agent(config, from),
-        _ => config.new_agent(),
+    let agent = match from {
+        Some(from) => http_from::agent(config, from),
+        None => config.new_agent(),
     };
-    let mut response = agent.get(uri).call()?;
+    let mut response = agent.get(url).call()?;
     // Whether a body that just fills the limit is refused depends on how its end is told.
     let limit = u64::try_from(limit).unwrap_or(u64::MAX);
     let room = limit.saturating_add(1);
@@ -92,9 +162,17 @@ fn fetch_body(
 }
 
 fn is_this_host(uri: &Uri) -> bool {
-    let host = uri.host().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || address.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+    uri.host() == Some("localhost") || address(uri).is_some_and(|ip| ip.is_loopback())
+}
+
+fn is_address(uri: &Uri) -> bool {
+    address(uri).is_some()
+}
+
+fn address(uri: &Uri) -> Option<IpAddr> {
+    let host = uri.host()?;
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    bare.parse().ok()
 }
 
 #[cfg(test)]
@@ -140,6 +218,39 @@ mod tests {
             assert!(error.contains("over 3 bytes"), "{error}");
             thread.join().unwrap();
         }
+    }
+
+    type Attempt = Box<dyn FnOnce() -> Result<u8, ureq::Error> + Send>;
+
+    #[test]
+    fn the_next_way_is_tried_when_one_fails_or_says_nothing_and_the_first_answer_counts() {
+        // The first way swallows everything until the test is over.
+        let (end, ended) = mpsc::channel::<()>();
+        let silent: Attempt = Box::new(move || {
+            let _ = ended.recv();
+            Ok(6)
+        });
+        let good = || -> Attempt { Box::new(|| Ok(4)) };
+        let bad = || -> Attempt { Box::new(|| Err(ureq::Error::ConnectionFailed)) };
+        let began = Instant::now();
+        let delay = Duration::from_millis(50);
+        assert_eq!(first_of([silent, good()], delay).unwrap(), 4);
+        assert!(began.elapsed() >= delay);
+        drop(end);
+        // Nobody waits after a failure.
+        assert_eq!(first_of([bad(), good()], LIMIT).unwrap(), 4);
+        let untouched: Attempt = Box::new(|| panic!("there was an answer"));
+        assert_eq!(first_of([good(), untouched], LIMIT).unwrap(), 4);
+        let failure = first_of([bad(), bad()], LIMIT).unwrap_err();
+        assert!(matches!(failure, ureq::Error::ConnectionFailed));
+    }
+
+    #[test]
+    fn a_name_is_asked_at_whichever_family_it_has() {
+        let (url, thread) = serve_once("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody");
+        let url = url.replace("127.0.0.1", "localhost");
+        assert_eq!(get(&url, 4, LIMIT, Via::Environment).unwrap(), b"body");
+        thread.join().unwrap();
     }
 
     #[test]

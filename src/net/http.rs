@@ -27,7 +27,7 @@ use super::{
 };
 use crate::proto::{
     http::{Refusal, Request},
-    tracker::TrackerServer,
+    tracker::{Call, TrackerServer},
 };
 
 /// For the head, from its first byte.
@@ -90,8 +90,11 @@ impl Site {
             b"/announce" => Ok(Answer::tracker(tracker().announce(
                 clock.now().at,
                 &request.query,
-                ends.asker.ip(),
-                ends.local,
+                Call {
+                    asker: ends.asker.ip(),
+                    local: ends.local,
+                    called: request.host,
+                },
             ))),
             b"/scrape" => Ok(Answer::tracker(
                 tracker().scrape(clock.now().at, &request.query),

@@ -89,6 +89,7 @@ use self::{
     story::Story,
 };
 use crate::proto::{
+    address::{Family, needs_link},
     piece::Piece,
     stats::Stats,
     swarm::{Config, Event, Origin, Playback, Role, Swarm},
@@ -494,16 +495,28 @@ pub fn host_port(text: &str) -> Option<(String, u16)> {
     HostPort::parse(text).map(|HostPort { host, port }| (host, port))
 }
 
-/// The address that the default route would use; no packet is sent. Nothing without a route.
+/// The address of this host by which its networks know it, one of each family: the default route's, or
+/// without such a route an interface's. No packet is sent.
 #[must_use]
-pub fn default_route_address() -> Option<IpAddr> {
+pub fn local_addresses() -> Vec<IpAddr> {
     // Addresses for documentation (RFC 5737, RFC 3849): routed like any, and nobody's.
     let v4 = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
     let v6 = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1));
-    let usual = [v4, v6].into_iter().filter_map(usual_address_towards);
-    usual
-        .into_iter()
-        .find(|ip| !ip.is_unspecified() && !ip.is_loopback())
+    let usable = |ip: &IpAddr| !ip.is_unspecified() && !ip.is_loopback() && !needs_link(*ip);
+    let usual = |far| usual_address_towards(far).filter(usable);
+    let far = [v4, v6].into_iter();
+    far.filter_map(|far| usual(far).or_else(|| interface_address(Family::of(far))))
+        .collect()
+}
+
+/// The first address of this family that means something to another host.
+fn interface_address(family: Family) -> Option<IpAddr> {
+    let mut interfaces = if_addrs::get_if_addrs().ok()?.into_iter();
+    let is_usable = |interface: &if_addrs::Interface| {
+        let ip = interface.ip();
+        Family::of(ip) == family && !interface.is_loopback() && !interface.is_link_local()
+    };
+    interfaces.find(is_usable).map(|interface| interface.ip())
 }
 
 /// Fetches `url` (http or https), at most `limit` bytes, within `timeout`. Blocks.

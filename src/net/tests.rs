@@ -503,8 +503,13 @@ fn names_that_are_looked_up_are_sixty_four() {
 }
 
 #[test]
-fn the_default_route_has_an_address_of_this_host_or_none() {
-    if let Some(address) = default_route_address() {
-        assert!(Listener::bind(&[address], 0).is_ok(), "{address}");
+fn local_addresses_are_this_hosts_and_one_of_each_family() {
+    let found = local_addresses();
+    for address in &found {
+        assert!(Listener::bind(&[*address], 0).is_ok(), "{address}");
+    }
+    for v6 in [false, true] {
+        let of_family = found.iter().filter(|address| address.is_ipv6() == v6);
+        assert!(of_family.count() <= 1, "{found:?}");
     }
 }

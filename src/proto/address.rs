@@ -78,6 +78,15 @@ pub fn write_compact(address: SocketAddr, v4: &mut Vec<u8>, v6: &mut Vec<u8>) {
     }
 }
 
+/// Whether an address means nothing without the link that it is of (RFC 4007 §6), which no message names.
+#[must_use]
+pub const fn needs_link(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(_) => false,
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    }
+}
+
 /// Whether a TCP connection to it can be tried at all: a port, and an address of one host.
 #[must_use]
 pub const fn is_dialable(address: &SocketAddr) -> bool {
@@ -89,7 +98,10 @@ pub const fn is_dialable(address: &SocketAddr) -> bool {
             // 0/8 is "this network" (RFC 1122 §3.2.1.3), never a destination.
             ip.octets()[0] != 0 && !ip.is_multicast() && !ip.is_broadcast()
         }
-        IpAddr::V6(ip) => !ip.is_unspecified() && !ip.is_multicast(),
+        IpAddr::V6(ip) => {
+            let has_link = matches!(address, SocketAddr::V6(v6) if v6.scope_id() != 0);
+            !ip.is_unspecified() && !ip.is_multicast() && (has_link || !needs_link(address.ip()))
+        }
     }
 }
 
@@ -169,6 +181,8 @@ impl Scope {
 mod tests {
     use super::*;
 
+    use std::net::SocketAddrV6;
+
     #[test]
     fn compact_addresses_are_octets_and_a_big_endian_port() {
         let (mut v4, mut v6) = (Vec::new(), Vec::new());
@@ -226,6 +240,20 @@ mod tests {
     }
 
     #[test]
+    fn an_address_is_shown_to_those_of_its_scope_and_a_public_one_to_all() {
+        use Scope::{Loopback, Private, Public};
+        for (address, to) in [
+            (Loopback, &[Loopback][..]),
+            (Private, &[Private]),
+            (Public, &[Public, Private, Loopback]),
+        ] {
+            for other in [Loopback, Private, Public] {
+                assert_eq!(address.is_shown_to(other), to.contains(&other));
+            }
+        }
+    }
+
+    #[test]
     fn only_addresses_of_one_host_with_a_port_are_dialled() {
         for address in [
             "1.2.3.4:0",
@@ -235,10 +263,13 @@ mod tests {
             "255.255.255.255:1",
             "[::]:1",
             "[ff02::1]:1",
+            "[fe80::1]:1",
         ] {
             assert!(!is_dialable(&address.parse().unwrap()), "{address}");
         }
         assert!(is_dialable(&"127.0.0.1:1".parse().unwrap()));
         assert!(is_dialable(&"[2001:db8::1]:1".parse().unwrap()));
+        let on_a_link = SocketAddrV6::new("fe80::1".parse().unwrap(), 1, 0, 2);
+        assert!(is_dialable(&on_a_link.into()));
     }
 }

@@ -95,6 +95,8 @@ pub(super) struct AddressBook {
     named: Vec<SocketAddr>,
     /// Those that gave us pieces the last time and were not called yet.
     known: VecDeque<SocketAddr>,
+    /// Where we are called ourselves, by IPv4 and by IPv6, as far as that is known.
+    ours: [Option<SocketAddr>; 2],
     /// Addresses that never answered, and until when.
     given_up: HashMap<SocketAddr, Instant>,
     refused: VecDeque<(Instant, Refused)>,
@@ -116,7 +118,8 @@ impl AddressBook {
         trust: Trust,
         rng: &mut fastrand::Rng,
     ) {
-        if !is_dialable(&address) {
+        let is_ours = trust == Trust::Heard && self.ours.contains(&Some(address));
+        if !is_dialable(&address) || is_ours {
             return;
         }
         if let Some(entry) = self.entries.get_mut(&address) {
@@ -277,10 +280,11 @@ impl AddressBook {
             .filter(|(_, e)| !e.known || e.trust < Trust::Heard)
     }
 
-    /// The handshake with this address was finished.
+    /// The handshake with this address was finished, and there is no other connection to who is there.
     pub(super) fn reached(&mut self, address: SocketAddr) {
         if let Some(entry) = self.entries.get_mut(&address) {
             entry.reached = true;
+            entry.also = None;
         }
     }
 
@@ -347,6 +351,19 @@ impl AddressBook {
     pub(super) fn is_self(&mut self, address: SocketAddr) {
         if let Some(entry) = self.entries.get_mut(&address) {
             entry.own = true;
+        }
+    }
+
+    /// Others call us here, as far as we know: whoever tells of it tells of ourselves. Not where
+    /// somebody else was reached, who shares the address and has the port.
+    pub(super) fn is_ours(&mut self, address: SocketAddr) {
+        let entry = self.entries.get(&address);
+        if entry.is_some_and(|entry| entry.reached) {
+            return;
+        }
+        self.ours[usize::from(address.is_ipv6())] = Some(address);
+        if entry.is_some_and(|entry| entry.trust == Trust::Heard && !entry.busy) {
+            self.entries.remove(&address);
         }
     }
 

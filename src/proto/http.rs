@@ -8,6 +8,8 @@
 
 //! Heads of HTTP requests on the source's port (PROTOCOL §8): bytes in, request out.
 
+use std::net::{IpAddr, SocketAddr};
+
 use percent_encoding::percent_decode_str;
 
 /// Bytes of a request line and its headers.
@@ -24,6 +26,8 @@ pub struct Request {
     pub path: Vec<u8>,
     /// As it stands.
     pub query: String,
+    /// Whom the client thinks that it asks (`Host`, RFC 9110 §7.2), where that is an address.
+    pub host: Option<SocketAddr>,
 }
 
 /// Why there is no answer but an error.
@@ -80,8 +84,22 @@ impl Request {
             head_only,
             path: percent_decode_str(path).collect(),
             query: query.to_owned(),
+            host: host(request.headers),
         }))
     }
+}
+
+/// The address in `Host`; none where that is a name, or missing.
+fn host(headers: &[httparse::Header<'_>]) -> Option<SocketAddr> {
+    const DEFAULT_PORT: u16 = 80;
+    let header = headers
+        .iter()
+        .find(|header| header.name.eq_ignore_ascii_case("host"))?;
+    let text = std::str::from_utf8(header.value).ok()?.trim();
+    let bare = text.trim_start_matches('[').trim_end_matches(']');
+    let without_port = || Some(SocketAddr::new(bare.parse::<IpAddr>().ok()?, DEFAULT_PORT));
+    let address = text.parse().ok().or_else(without_port)?;
+    Some(SocketAddr::new(address.ip().to_canonical(), address.port()))
 }
 
 /// Path and query of a request target; the absolute form is for proxies (RFC 9112 §3.2.2), but a
@@ -105,5 +123,25 @@ mod tests {
         let many = format!("GET / HTTP/1.1\r\n{}", "a: b\r\n".repeat(MAX_HEADERS + 1));
         assert_eq!(Request::parse(many.as_bytes()), Err(Refusal::HeadTooLarge));
         assert_eq!(Request::parse(&long.as_bytes()[..MAX_HEAD - 1]), Ok(None));
+    }
+
+    #[test]
+    fn the_host_is_an_address_or_none() {
+        for (host, address) in [
+            ("Host: 198.51.100.1:7764", Some("198.51.100.1:7764")),
+            ("host:198.51.100.1", Some("198.51.100.1:80")),
+            ("Host: [2001:db8::1]:7764", Some("[2001:db8::1]:7764")),
+            ("Host: [2001:db8::1]", Some("[2001:db8::1]:80")),
+            ("Host: [::ffff:198.51.100.1]:7", Some("198.51.100.1:7")),
+            ("Host: tv.example:7764", None),
+            ("Host: 198.51.100.1:99999", None),
+            ("Host:", None),
+            ("Host: \u{e9}", None),
+            ("Other: 198.51.100.1", None),
+        ] {
+            let head = format!("GET / HTTP/1.1\r\n{host}\r\n\r\n");
+            let request = Request::parse(head.as_bytes()).unwrap().unwrap();
+            assert_eq!(request.host.map(|at| at.to_string()).as_deref(), address);
+        }
     }
 }

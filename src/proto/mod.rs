@@ -60,3 +60,4 @@ pub mod tracker;
 mod tune_in;
 pub mod uri;
 pub mod wire;
+mod witnesses;

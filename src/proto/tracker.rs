@@ -21,7 +21,7 @@ pub mod udp;
 
 pub use client::{Announce, AnnounceResponse, ResponseError};
 pub use query::{AnnounceQuery, QueryError};
-pub use server::TrackerServer;
+pub use server::{Call, TrackerServer};
 pub use udp::UdpAnnounce;
 
 /// What an announce tells beyond "still here" (BEP 3).

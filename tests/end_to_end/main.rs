@@ -9,6 +9,7 @@
 //! The two elements as users have them: real pipelines, real encoders, real sockets on loopback, and
 //! where it says so real processes of `gst-launch-1.0`.
 
+mod addresses;
 mod bad_input;
 mod broadcast;
 mod clock_wrap;

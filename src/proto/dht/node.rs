@@ -28,6 +28,7 @@ use crate::proto::{
     address::{Family, Scope, is_dialable, network},
     metainfo::Infohash,
     time::Instant,
+    witnesses::Witnesses,
 };
 
 /// A node that did not answer by then is late: another is asked meanwhile;
@@ -48,8 +49,7 @@ const MAX_VALUES_V4: usize = 50;
 const MAX_VALUES_V6: usize = 30;
 /// Peers that one search brings.
 const MAX_FOUND: usize = 500;
-/// Whoever says where it sees us is remembered up to this many, and believed when so many agree.
-const MAX_WITNESSES: usize = 16;
+/// Whoever says where it sees us is believed when so many agree.
 const ENOUGH_WITNESSES: usize = 5;
 /// Nodes to begin with.
 const MAX_BEGINNINGS: usize = 64;
@@ -135,7 +135,7 @@ pub struct Node {
     answers: u32,
     answers_each: HashMap<IpAddr, u32>,
     /// Who saw us where.
-    witnesses: VecDeque<(IpAddr, IpAddr)>,
+    witnesses: Witnesses,
     out: VecDeque<Output>,
 }
 
@@ -157,7 +157,7 @@ impl Node {
             second: now,
             answers: 0,
             answers_each: HashMap::new(),
-            witnesses: VecDeque::new(),
+            witnesses: Witnesses::default(),
             out: VecDeque::new(),
             config,
         }
@@ -438,13 +438,7 @@ impl Node {
         let Some(ours) = seen_at else {
             return;
         };
-        let witness = network(from.ip());
-        self.witnesses.retain(|(known, _)| *known != witness);
-        self.witnesses.truncate(MAX_WITNESSES - 1);
-        self.witnesses.push_front((witness, ours));
-        let agree = self.witnesses.iter().filter(|(_, said)| *said == ours);
-        let agree = agree.count();
-        let believed = agree >= ENOUGH_WITNESSES && 2 * agree > self.witnesses.len();
+        let believed = self.witnesses.heard(from.ip(), ours, ENOUGH_WITNESSES);
         if believed && !self.id.fits(ours) {
             self.id = NodeId::of_address(ours, &mut self.config.rng);
             self.table = self.table.renumbered(now, self.id);

@@ -340,6 +340,7 @@ impl Swarm {
         let Some(peer) = self.peers.get_mut(&conn) else {
             return Ok(());
         };
+        let from = peer.address.ip();
         peer.client = handshake.client;
         peer.entries = handshake.entries;
         peer.extensions = Some(handshake.m);
@@ -356,6 +357,9 @@ impl Swarm {
         if peer.turned_away {
             self.send_pex(now.at, conn);
             return Err(Farewell::rule("full"));
+        }
+        if let Some(ours) = handshake.yourip {
+            self.seen_at(from, ours);
         }
         self.take_live(now, conn, handshake.live)
     }

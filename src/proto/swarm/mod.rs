@@ -61,7 +61,7 @@ mod watch;
 
 use std::{
     collections::{BTreeSet, VecDeque},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     time::Duration,
 };
 
@@ -89,6 +89,7 @@ use super::{
     time::{Instant, Now},
     timer::{Timer, TimerTable},
     wire::{Live, Message},
+    witnesses::Witnesses,
 };
 use ahead::FirstSeen;
 use dials::Dials;
@@ -179,6 +180,8 @@ pub struct Swarm {
     verifier: Box<dyn Verify>,
     book: AddressBook,
     dials: Dials,
+    /// At which address of each family others see us.
+    witnesses: [Witnesses; 2],
     /// Dials of addresses that were just heard of, while the source is away.
     fresh_dials: Quota,
     /// Dials of addresses of which nothing is known.
@@ -235,6 +238,7 @@ impl Swarm {
             peers: Peers::default(),
             book: AddressBook::default(),
             dials: Dials::default(),
+            witnesses: Default::default(),
             fresh_dials: neighbours::fresh_dials(),
             stranger_dials: neighbours::stranger_dials(),
             store: Store::new(lap, config.buffer_size),
@@ -547,7 +551,11 @@ impl Swarm {
 
 /// IPv4 in IPv6 and plain IPv4 are one address.
 fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
+    match address.ip().to_canonical() {
+        IpAddr::V4(ip) => SocketAddr::new(ip.into(), address.port()),
+        // As it is: an address of a link keeps that.
+        IpAddr::V6(_) => address,
+    }
 }
 
 fn peer_stats(peer: &Peer) -> PeerStats {

@@ -9,11 +9,15 @@
 //! Whom to know: whom to call, whom to take in, whom to let go, and of whom to tell (PROTOCOL §4,
 //! BEP 11).
 
-use std::{collections::HashMap, net::SocketAddr, time::Duration};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use super::{
     super::{
-        address::{Scope, network},
+        address::{Scope, needs_link, network},
         address_book::{LONGEST_RETRY, Trust},
         hops::CLASSES,
         peer::Peer,
@@ -69,6 +73,8 @@ const MOST_MORE: usize = 4;
 /// and one of no use makes way sooner, and more often.
 const SETTLING_UNFED: Duration = Duration::from_secs(4);
 const SWAP_EVERY_UNFED: Duration = Duration::from_secs(1);
+/// So many peers outside, each of a network of its own, have to agree on where they see us.
+const ENOUGH_WITNESSES: usize = 3;
 /// Most addresses in one exchange.
 const MAX_PEX: usize = 50;
 /// Most addresses that a peer may know from us at a time.
@@ -382,6 +388,21 @@ impl Swarm {
         self.unfed_for = now.since(self.fed_at);
     }
 
+    /// A peer says at which address it sees us (BEP 10 `yourip`). Where several outside agree, we know
+    /// what others call us, and need not call ourselves when we hear of it.
+    pub(super) fn seen_at(&mut self, from: IpAddr, ours: IpAddr) {
+        let ours = ours.to_canonical();
+        let outside = |ip| Scope::of(ip) == Scope::Public;
+        if !outside(from) || !outside(ours) || self.config.listen_port == 0 {
+            return;
+        }
+        let witnesses = &mut self.witnesses[usize::from(ours.is_ipv6())];
+        if witnesses.heard(from, ours, ENOUGH_WITNESSES) {
+            let address = SocketAddr::new(ours, self.config.listen_port);
+            self.book.is_ours(address);
+        }
+    }
+
     pub(super) fn take_pex(&mut self, now: Now, conn: ConnId, pex: &Pex) {
         let Some(peer) = self.peers.get_mut(&conn) else {
             return;
@@ -415,7 +436,8 @@ impl Swarm {
         };
         let near = Scope::of(peer.address.ip());
         let reached = |(c, p): &(ConnId, &Peer)| {
-            *c != conn && !p.inbound && Scope::of(p.address.ip()).is_shown_to(near)
+            let ip = p.address.ip();
+            *c != conn && !p.inbound && Scope::of(ip).is_shown_to(near) && !needs_link(ip)
         };
         let current: Vec<_> = self
             .ready()

@@ -22,7 +22,7 @@ use super::{
     query::{names_stream, scraped},
 };
 use crate::proto::{
-    address::{Scope, is_dialable, write_compact},
+    address::{Family, Scope, is_dialable, write_compact},
     metainfo::Infohash,
     time::Instant,
     wire::bencode::emit_dict,
@@ -44,6 +44,26 @@ pub struct TrackerServer {
     peer_id: [u8; 20],
     rng: Rng,
     entries: Entries,
+}
+
+/// The connection by which somebody asks.
+#[derive(Debug, Clone, Copy)]
+pub struct Call {
+    /// The far end.
+    pub asker: IpAddr,
+    /// Where it arrived, which is where the source listens.
+    pub local: SocketAddr,
+    /// Where the asker says that it called us (`Host`), if that is an address. Behind a router that
+    /// forwards the port it is another than `local`; whoever lies about it misleads nobody else.
+    pub called: Option<SocketAddr>,
+}
+
+impl Call {
+    /// Where the source is for this asker.
+    fn source(&self) -> SocketAddr {
+        let local = SocketAddr::new(self.local.ip().to_canonical(), self.local.port());
+        self.called.filter(is_dialable).unwrap_or(local)
+    }
 }
 
 impl TrackerServer {
@@ -70,33 +90,26 @@ impl TrackerServer {
         self.entries.is_empty()
     }
 
-    /// The body that answers an announce with this query string (after `?`). `asker` is the far
-    /// end's address; `local` is where its connection arrived, which is where the source listens.
-    pub fn announce(
-        &mut self,
-        now: Instant,
-        query: &str,
-        asker: IpAddr,
-        local: SocketAddr,
-    ) -> Vec<u8> {
+    /// The body that answers an announce with this query string (after `?`).
+    pub fn announce(&mut self, now: Instant, query: &str, call: Call) -> Vec<u8> {
         self.entries.expire(now);
         let query = match AnnounceQuery::parse(query) {
             Ok(query) if query.infohash == self.infohash => query,
             Ok(_) => return failure("this tracker serves another stream"),
             Err(error) => return failure(&error.to_string()),
         };
-        let asker = SocketAddr::new(asker.to_canonical(), query.port);
+        let asker = SocketAddr::new(call.asker.to_canonical(), query.port);
         if query.event == Some(Event::Stopped) {
             self.entries.forget(asker, &query.peer_id);
         } else if is_dialable(&asker) && query.peer_id != self.peer_id {
             self.entries.note(now, asker, query.peer_id);
         }
-        let source = Entry {
-            address: SocketAddr::new(local.ip().to_canonical(), local.port()),
+        let source = call.source();
+        let mut peers = vec![Entry {
+            address: source,
             peer_id: self.peer_id,
-        };
-        let mut peers = self.pick(asker, source.address, &query);
-        peers.insert(0, source);
+        }];
+        peers.extend(self.pick(asker, source, &query));
         self.answer(&query, &peers)
     }
 
@@ -123,7 +136,8 @@ impl TrackerServer {
         })
     }
 
-    /// Others than asker and source, at random, that the asker may be told of.
+    /// Others than asker and source, at random, that the asker may be told of: first those of the family
+    /// by which it asks. Who has the other family too asks by that as well.
     fn pick(&mut self, asker: SocketAddr, source: SocketAddr, query: &AnnounceQuery) -> Vec<Entry> {
         let wanted = match (query.event, query.numwant) {
             (Some(Event::Stopped), _) => 0,
@@ -131,11 +145,21 @@ impl TrackerServer {
             (_, None) => MAX_NUMWANT,
         };
         let scope = Scope::of(asker.ip());
-        self.entries.pick(&mut self.rng, wanted, |entry| {
+        let family = Family::of(asker.ip());
+        let accepts = |entry: &Entry| {
             ![asker, source].contains(&entry.address)
                 && entry.peer_id != query.peer_id
                 && Scope::of(entry.address.ip()).is_shown_to(scope)
-        })
+        };
+        let is_same = |entry: &Entry| Family::of(entry.address.ip()) == family;
+        let mut pick = |wanted, same| {
+            self.entries.pick(&mut self.rng, wanted, |entry| {
+                is_same(entry) == same && accepts(entry)
+            })
+        };
+        let mut peers = pick(wanted, true);
+        peers.extend(pick(wanted - peers.len(), false));
+        peers
     }
 
     fn answer(&self, query: &AnnounceQuery, peers: &[Entry]) -> Vec<u8> {
@@ -230,8 +254,8 @@ mod tests {
 
     impl TrackerServer {
         fn ask(&mut self, at: u64, query: &str, asker: &str, local: &str) -> AnnounceResponse {
-            let (asker, local) = (asker.parse().unwrap(), local.parse().unwrap());
-            let body = Self::announce(self, seconds(at), query, asker, local);
+            let call = call(asker.parse().unwrap(), local.parse().unwrap());
+            let body = Self::announce(self, seconds(at), query, call);
             AnnounceResponse::parse(&body).unwrap()
         }
 
@@ -241,6 +265,14 @@ mod tests {
             let query = announce(id(number), address.port(), Some(Event::Started));
             let asker = address.ip().to_string();
             self.ask(at, &query, &asker, PUBLIC).peers
+        }
+    }
+
+    fn call(asker: IpAddr, local: SocketAddr) -> Call {
+        Call {
+            asker,
+            local,
+            called: None,
         }
     }
 
@@ -256,7 +288,7 @@ mod tests {
     #[test]
     fn the_first_asker_is_told_of_the_source_in_these_bytes() {
         let query = announce(id(1), 5000, None);
-        let body = tracker().announce(seconds(0), &query, peer(1).ip(), local());
+        let body = tracker().announce(seconds(0), &query, call(peer(1).ip(), local()));
         let expected = b"d8:completei1e10:incompletei1e8:intervali60e12:min intervali10e\
             5:peers6:\xc6\x33\x64\x01\x1b\x58e";
         assert_eq!(
@@ -270,7 +302,7 @@ mod tests {
         let query = announce(id(1), 5000, None);
         let asker = "2001:db8::2".parse().unwrap();
         let local = "[2001:db8::1]:7000".parse().unwrap();
-        let body = tracker().announce(seconds(0), &query, asker, local);
+        let body = tracker().announce(seconds(0), &query, call(asker, local));
         let expected = b"d8:completei1e10:incompletei1e8:intervali60e12:min intervali10e\
             5:peers0:6:peers618:\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01\x1b\x58e";
         assert_eq!(
@@ -284,7 +316,7 @@ mod tests {
         let mut tracker = tracker();
         tracker.join(0, 1);
         let query = format!("{}&compact=0", announce(id(2), 5000, None)).replace("&compact=1", "");
-        let body = tracker.announce(seconds(0), &query, peer(2).ip(), local());
+        let body = tracker.announce(seconds(0), &query, call(peer(2).ip(), local()));
         let expected = b"d8:completei1e10:incompletei2e8:intervali60e12:min intervali10e5:peersl\
             d2:ip12:198.51.100.17:peer id20:-LV0100-source-sourc4:porti7000ee\
             d2:ip9:203.0.0.17:peer id20:-LV0100-----------\x00\x014:porti5000eeee";
@@ -293,7 +325,7 @@ mod tests {
             expected.escape_ascii().to_string()
         );
         let query = format!("{query}&no_peer_id=1");
-        let body = tracker.announce(seconds(0), &query, peer(2).ip(), local());
+        let body = tracker.announce(seconds(0), &query, call(peer(2).ip(), local()));
         assert!(!body.windows(7).any(|part| part == b"peer id"));
     }
 
@@ -337,7 +369,7 @@ mod tests {
     fn another_infohash_and_a_broken_query_are_refused_in_words() {
         let refused = |query: &str| {
             let mut tracker = tracker();
-            let body = tracker.announce(seconds(0), query, peer(1).ip(), local());
+            let body = tracker.announce(seconds(0), query, call(peer(1).ip(), local()));
             assert!(tracker.is_empty());
             match AnnounceResponse::parse(&body) {
                 Err(ResponseError::Refused(reason)) => reason,
@@ -480,6 +512,64 @@ mod tests {
         assert_eq!(told("127.0.0.1"), ["127.0.0.1:1", "203.0.113.3:3"]);
         assert_eq!(told("192.168.0.9"), ["10.0.0.2:2", "203.0.113.3:3"]);
         assert_eq!(told("203.0.113.9"), ["203.0.113.3:3"]);
+    }
+
+    #[test]
+    fn the_source_is_told_of_where_the_asker_can_reach_it() {
+        let told = |asker: &str, local: &str, called: Option<&str>| {
+            let call = Call {
+                asker: asker.parse().unwrap(),
+                local: local.parse().unwrap(),
+                called: called.map(|called| called.parse().unwrap()),
+            };
+            let body = tracker().announce(seconds(0), &announce(id(1), 1, None), call);
+            let peers = AnnounceResponse::parse(&body).unwrap().peers;
+            peers.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let home = "192.168.0.2:7000";
+        assert_eq!(told("192.168.0.3", home, None), [home]);
+        // A router forwards the port, under another number perhaps.
+        let outside = "198.51.100.1:8000";
+        assert_eq!(told("203.0.113.9", home, Some(outside)), [outside]);
+        assert_eq!(told("203.0.113.9", home, None), [home], "by its name");
+        assert_eq!(told("203.0.113.9", home, Some("0.0.0.0:1")), [home]);
+        assert_eq!(told("127.0.0.1", home, None), [home]);
+    }
+
+    #[test]
+    fn those_of_the_askers_family_come_first() {
+        let mut tracker = tracker();
+        for number in 0..100 {
+            tracker.join(0, number);
+            let asker = format!("2001:db8:{number:x}::1");
+            tracker.ask(0, &announce(id(200 + number), 1, None), &asker, PUBLIC);
+        }
+        for asker in ["2001:db8:ffff::1", "198.18.0.1"] {
+            let mut query = announce(id(999), 0, None);
+            let asked = |tracker: &mut TrackerServer, query: &str| {
+                let mut peers = tracker.ask(0, query, asker, PUBLIC).peers;
+                peers.retain(|peer| *peer != local());
+                let same = |peer: &&SocketAddr| peer.is_ipv6() == asker.contains(':');
+                (peers.iter().filter(same).count(), peers.len())
+            };
+            assert_eq!(asked(&mut tracker, &query), (50, 50));
+            query = query.replace("numwant=50", "numwant=7");
+            assert_eq!(asked(&mut tracker, &query), (7, 7));
+        }
+        for number in 3..100 {
+            let stop = announce(id(number), peer(number).port(), Some(Event::Stopped));
+            tracker.ask(0, &stop, &peer(number).ip().to_string(), PUBLIC);
+        }
+        let few = tracker.ask(0, &announce(id(999), 0, None), "198.18.0.1", PUBLIC);
+        let v4 = few.peers.iter().filter(|peer| peer.is_ipv4()).count();
+        assert_eq!((v4, few.peers.len()), (4, 51), "with the source");
+    }
+
+    #[test]
+    fn an_address_of_a_link_is_told_to_nobody() {
+        let mut tracker = tracker();
+        tracker.ask(0, &announce(id(1), 1, None), "fe80::1", PUBLIC);
+        assert!(tracker.is_empty());
     }
 
     #[test]

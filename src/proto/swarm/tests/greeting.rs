@@ -408,6 +408,105 @@ fn a_source_of_several_addresses_is_connected_to_once_and_a_borrowed_id_stands_i
     assert!(script.dialled.contains(&named[1]), "{:?}", script.dialled);
 }
 
+/// A peer at this address calls and sees us at `ours`.
+fn is_seen_at(script: &mut Script, number: u64, address: SocketAddr, ours: IpAddr) {
+    let conn = ConnId(number);
+    script.input(Input::Connected {
+        conn,
+        address,
+        inbound: true,
+    });
+    let mut handshake = script.handshake();
+    handshake.peer_id[19] = number as u8;
+    script.say(conn, Message::Handshake(handshake));
+    let hello = ExtendedHandshake {
+        m: ExtensionIds::OURS,
+        yourip: Some(ours),
+        ..Default::default()
+    };
+    let payload = hello.encode();
+    script.say(conn, Message::Extended { id: 0, payload });
+    script.say(conn, Message::HaveNone);
+}
+
+#[test]
+fn who_is_seen_at_one_address_by_several_outside_does_not_call_itself_there() {
+    let ours: IpAddr = [198, 51, 100, 7].into();
+    let [us, other_port] = [7764, 7765].map(|port| SocketAddr::new(ours, port));
+    let outside = |number: u64| SocketAddr::from(([203, 0, 113, number as u8], 5000));
+    let home = |number: u64| SocketAddr::from(([192, 168, 0, number as u8], 5000));
+    let same = |_: u64| SocketAddr::from(([203, 0, 113, 1], 5000));
+    type Place = fn(u64) -> SocketAddr;
+    for (witnesses, place, named, is_called) in [
+        (3, outside as Place, false, false),
+        (2, outside, false, true),
+        // One host under several names, and those who see us at home.
+        (3, same, false, true),
+        (3, home, false, true),
+        // What the user or the .tstream names is called all the same.
+        (3, outside, true, true),
+    ] {
+        let mut script = Script::viewer();
+        for number in 1..=witnesses {
+            is_seen_at(&mut script, number, place(number), ours);
+        }
+        let origin = if named {
+            Origin::Announce
+        } else {
+            Origin::Tracker
+        };
+        script.dialled.clear();
+        script.input(Input::Candidates {
+            origin,
+            addresses: vec![us, other_port],
+        });
+        assert!(script.dialled.contains(&other_port));
+        assert_eq!(
+            script.dialled.contains(&us),
+            is_called,
+            "{witnesses} {named}"
+        );
+    }
+}
+
+#[test]
+fn peers_are_told_of_whom_we_reached_alone_and_of_no_address_of_a_link() {
+    let mut script = Script::viewer();
+    let on_a_link = std::net::SocketAddrV6::new("fe80::1".parse().unwrap(), 7764, 0, 2);
+    script.input(Input::Candidates {
+        origin: Origin::Tracker,
+        addresses: vec![address(1), address(2), address(3), on_a_link.into()],
+    });
+    assert!(script.dialled.contains(&on_a_link.into()));
+    // One answers, one does not, one is another stream's, one calls and was never called.
+    script.meet_called(1, Live::default(), Message::HaveNone);
+    script.input(Input::DialFailed {
+        address: address(2),
+    });
+    let conn = ConnId(3);
+    script.input(Input::Connected {
+        conn,
+        address: address(3),
+        inbound: false,
+    });
+    script.meet(4, Live::default(), Message::HaveNone);
+    let conn = ConnId(5);
+    script.input(Input::Connected {
+        conn,
+        address: on_a_link.into(),
+        inbound: false,
+    });
+    script.introduce(5, Live::default(), Message::HaveNone);
+    let told = script.meet(6, Live::default(), Message::HaveNone);
+    script.swarm.send_pex(script.now.at, told);
+    let peer = script.swarm.peers.get(&told).unwrap();
+    assert!(
+        peer.pex_told.iter().eq([&address(1)]),
+        "{:?}",
+        peer.pex_told
+    );
+}
+
 #[test]
 fn a_forged_tip_is_proof_at_the_source_too_and_a_real_one_moves_nothing_there() {
     for forged in [true, false] {
