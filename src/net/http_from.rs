@@ -21,16 +21,15 @@ use ureq::{
     config::Config,
     unversioned::{
         resolver::DefaultResolver,
-        transport::{
-            Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, RustlsConnector,
-            Transport,
-        },
+        transport::{Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport},
     },
 };
 
 /// An agent whose connections come from `from`.
 pub(super) fn agent(config: Config, from: IpAddr) -> Agent {
-    let connector = ().chain(From(from)).chain(RustlsConnector::default());
+    let connector = ().chain(From(from));
+    #[cfg(feature = "https")]
+    let connector = connector.chain(ureq::unversioned::transport::RustlsConnector::default());
     Agent::with_parts(config, connector, DefaultResolver::default())
 }
 
