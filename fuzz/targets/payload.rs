@@ -7,7 +7,8 @@
 // SPDX-License-Identifier: MPL-2.0
 
 //! Bencode in messages (PROTOCOL §5): the extended handshake, `tstream_live`, `ut_pex` and `Tr_G2G_v2`.
-//! What is decoded, encoded and decoded again stays the same.
+//! What is decoded, encoded and decoded again stays the same; of `ut_pex` but for the order, since an address
+//! of IPv4 that came among those of IPv6 (mapped) is written among its own.
 
 #![no_main]
 
@@ -27,7 +28,8 @@ fuzz_target!(|payload: &[u8]| {
         assert_eq!(Live::decode(&live.encode()), Ok(live));
     }
     if let Ok(pex) = Pex::decode(payload) {
-        assert_eq!(Pex::decode(&pex.encode()).as_ref(), Ok(&pex));
+        let again = Pex::decode(&pex.encode()).expect("what was written is read");
+        assert_eq!(sorted(again), sorted(pex));
     }
     if let Ok(transfers) = Transfers::decode(payload, lap) {
         assert!(transfers.0.len() <= Transfers::MAX_ENTRIES);
@@ -37,3 +39,9 @@ fuzz_target!(|payload: &[u8]| {
         );
     }
 });
+
+fn sorted(mut pex: Pex) -> Pex {
+    pex.added.sort_by_key(|peer| (peer.address, peer.flags));
+    pex.dropped.sort();
+    pex
+}

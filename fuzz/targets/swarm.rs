@@ -282,7 +282,11 @@ impl World {
             let infohash = BROADCAST.metainfo.info.infohash();
             self.say(conn, Message::Handshake(Handshake::new(infohash, peer_id)));
             let handshake = ExtendedHandshake {
-                live: self.live(u)?,
+                live: if u.ratio(7, 8)? {
+                    Some(self.live(u)?)
+                } else {
+                    None
+                },
                 reqq: u.arbitrary()?,
                 listen_port: u.arbitrary()?,
                 entries: u.arbitrary()?,

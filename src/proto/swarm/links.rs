@@ -166,7 +166,7 @@ impl Swarm {
             client: CLIENT.to_owned(),
             reqq: Some(REQQ as u32),
             yourip: Some(address.ip()),
-            live,
+            live: Some(live),
             entries: served.map_or_else(Vec::new, |from| {
                 self.store.sparse_entries(from, MAX_ENTRIES)
             }),
@@ -236,7 +236,8 @@ impl Swarm {
             (_, Message::HaveAll) => {
                 return Err(Farewell::proof("HAVE_ALL, which no window can be"));
             }
-            (_, Message::KeepAlive) => {}
+            // An id that this protocol does not use is ignored at any time (§7).
+            (_, Message::KeepAlive | Message::Unknown(_)) => {}
             _ => {
                 return Err(Farewell::rule(
                     "a message before the extended handshake and the bitfield",
@@ -361,7 +362,7 @@ impl Swarm {
         if let Some(ours) = handshake.yourip {
             self.seen_at(from, ours);
         }
-        self.take_live(now, conn, handshake.live)
+        self.take_live(now, conn, handshake.live.unwrap_or_default())
     }
 
     fn become_ready(&mut self, now: Now, conn: ConnId) -> Result<(), Farewell> {
@@ -399,7 +400,10 @@ impl Swarm {
         if id == EXTENDED_HANDSHAKE {
             // BEP 10 lets a peer repeat it; only the live part may have changed.
             let handshake = ExtendedHandshake::decode(payload).map_err(proof)?;
-            return self.take_live(now, conn, handshake.live);
+            return match handshake.live {
+                Some(live) => self.take_live(now, conn, live),
+                None => Ok(()),
+            };
         }
         match Extension::of_our_id(id) {
             Some(Extension::Live) => {
@@ -521,7 +525,7 @@ impl Swarm {
             peer.pex_at = now.at;
             self.send_pex(now.at, conn);
         }
-        self.break_promises(now, conn)?;
+        self.break_promises(now, conn);
         self.tell_live(now, conn);
         Ok(())
     }

@@ -451,7 +451,7 @@ impl Swarm {
             Message::NotInterested => self.interested(conn, false),
             Message::Have(index) => self.have(now, conn, index),
             Message::Request(block) => return self.requested(now, conn, block),
-            Message::Cancel(block) => return self.cancelled(now, conn, block),
+            Message::Cancel(block) => self.cancelled(now, conn, block),
             Message::Piece {
                 index,
                 begin,

@@ -232,6 +232,10 @@ impl Swarm {
     }
 
     pub(super) fn rejected(&mut self, now: Now, conn: ConnId, block: Block) {
+        if block != self.whole_at(block.index) {
+            // It repeats the fields of no request of ours.
+            return;
+        }
         let lap = self.lap;
         let Some(peer) = self.peers.get_mut(&conn) else {
             return;

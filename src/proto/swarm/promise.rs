@@ -15,9 +15,9 @@ use super::{
         hops::{CLASSES, class_of},
         lap::Sequence,
         time::{Instant, Now},
+        wire::Message,
     },
-    ConnId, Peer, Swarm,
-    links::Farewell,
+    ConnId, HOUSEKEEPING, Peer, Swarm,
 };
 
 /// How long a promise is kept after its piece was due.
@@ -195,26 +195,28 @@ impl Swarm {
     }
 
     /// Rejects what was promised to a peer and will not come.
-    pub(super) fn break_promises(&mut self, now: Now, conn: ConnId) -> Result<(), Farewell> {
+    pub(super) fn break_promises(&mut self, now: Now, conn: ConnId) {
         let Some(tip) = self.tip_sequence() else {
-            return Ok(());
+            return;
         };
         let Some(peer) = self.peers.get_mut(&conn) else {
-            return Ok(());
+            return;
         };
-        // The clock of a promise runs from when it came or the tip reached its piece.
+        // The clock of a promise runs from when it came or the tip reached its piece, which may have been
+        // any time since this was looked at before.
         for pending in peer.pending.iter_mut().filter(|p| p.sequence > tip) {
             pending.since = now.at;
         }
         let Some(peer) = self.peers.get(&conn) else {
-            return Ok(());
+            return;
         };
         let broken: Vec<_> = peer
             .pending
             .iter()
             .filter(|pending| !self.store.contains(pending.sequence))
             .filter(|pending| {
-                now.at.since(pending.since) >= PROMISE || !self.promises(conn, pending.sequence)
+                let waited = now.at.since(pending.since);
+                waited >= PROMISE + HOUSEKEEPING || !self.promises(conn, pending.sequence)
             })
             .map(|pending| pending.index)
             .collect();
@@ -222,9 +224,9 @@ impl Swarm {
             if let Some(peer) = self.peers.get_mut(&conn) {
                 peer.pending.retain(|pending| pending.index != index);
             }
-            self.reject(now.at, conn, self.whole_at(index))?;
+            // Our doing: it does not count among what was asked in vain.
+            self.send(now.at, conn, Message::Reject(self.whole_at(index)));
         }
-        Ok(())
     }
 
     /// What a source may spend, from the number of those who could give to each other.

@@ -445,7 +445,8 @@ impl Swarm {
         if ready.promised {
             self.learn_from(now.at, &ready);
         }
-        self.answer(now.at, ready.conn, ready.sequence)
+        self.answer(now.at, ready.conn, ready.sequence);
+        true
     }
 
     /// What it says of the uplink and of a connection how long a promise waited whose piece is here.
@@ -510,17 +511,17 @@ impl Swarm {
         }
     }
 
-    /// Turns a pending request into an answer under way.
-    fn answer(&mut self, now: Instant, conn: ConnId, sequence: Sequence) -> bool {
-        let (Some(peer), Some(piece)) = (self.peers.get_mut(&conn), self.store.get(sequence))
-        else {
-            return false;
+    /// Turns a pending request into an answer under way, or rejects it where the piece left meanwhile.
+    fn answer(&mut self, now: Instant, conn: ConnId, sequence: Sequence) {
+        let Some(piece) = self.store.get(sequence) else {
+            return self.needs_no_answer(now, conn, sequence);
         };
-        let Some(at) = peer.pending.iter().position(|p| p.sequence == sequence) else {
-            return false;
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return;
         };
-        let Some(pending) = peer.pending.remove(at) else {
-            return false;
+        let pending = peer.pending.iter().position(|p| p.sequence == sequence);
+        let Some(pending) = pending.and_then(|at| peer.pending.remove(at)) else {
+            return;
         };
         let given = peer.given.or_default(sequence);
         given.times += 1;
@@ -534,7 +535,6 @@ impl Swarm {
         self.uplink.answering.push_back(conn);
         *self.copies.or_default(sequence) += 1;
         self.spread.gave(now, conn, sequence);
-        true
     }
 }
 

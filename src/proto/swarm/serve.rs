@@ -207,17 +207,13 @@ impl Swarm {
     }
 
     /// A CANCEL: the request is answered by a REJECT, unless the answer has begun.
-    pub(super) fn cancelled(
-        &mut self,
-        now: Now,
-        conn: ConnId,
-        block: Block,
-    ) -> Result<(), Farewell> {
+    pub(super) fn cancelled(&mut self, now: Now, conn: ConnId, block: Block) {
         if block != self.whole_at(block.index) {
-            return Err(Farewell::rule("a CANCEL for less than a whole piece"));
+            // It repeats the fields of no request.
+            return;
         }
         let Some(peer) = self.peers.get_mut(&conn) else {
-            return Ok(());
+            return;
         };
         let cancelled = |pending: &Pending| pending.index == block.index;
         if let Some(at) = peer.pending.iter().position(cancelled) {
@@ -229,7 +225,6 @@ impl Swarm {
             self.send(now.at, conn, Message::Reject(block));
             self.check_drained();
         }
-        Ok(())
     }
 
     /// A peer shows a piece that it asked for: it needs no answer any more.

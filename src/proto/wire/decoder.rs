@@ -66,8 +66,9 @@ impl Layout {
             id::HAVE => (4, 0..=0, true),
             id::REQUEST | id::CANCEL | id::REJECT => (12, 0..=0, true),
             id::BITFIELD => (0, bitfield_len(lap)..=bitfield_len(lap), false),
-            id::PIECE => (8, 1..=BLOCK_LEN, true),
-            // The limit on the length prefix bounds it.
+            // The limit on the length prefix bounds these two. Whether a block is of the right size depends
+            // on what was asked for; one that nobody asked for is ignored (PROTOCOL §7).
+            id::PIECE => (8, 0..=usize::MAX, true),
             id::EXTENDED => (1, 0..=usize::MAX, false),
             _ => return None,
         };
@@ -381,9 +382,7 @@ mod tests {
             (40, 5),
             (12, 6),
             (14, 6),
-            (9, 7),
             (8, 7),
-            (16 * 1024 + 10, 7),
             (12, 8),
             (2, 14),
             (2, 15),
@@ -394,6 +393,20 @@ mod tests {
             let error = WireError::WrongSize { id, length };
             assert_eq!(decode_one(&prefix), Err(error));
             assert!(error.is_proof());
+        }
+    }
+
+    #[test]
+    fn a_block_of_any_size_is_read_and_judged_by_who_asked() {
+        for size in [0, BLOCK_LEN + 1, 64 * 1024 - 9] {
+            let message = Message::Piece {
+                index: 1,
+                begin: 0,
+                block: vec![7; size].into(),
+            };
+            let mut bytes = Vec::new();
+            append(&message, &mut bytes);
+            assert_eq!(decode_one(&bytes), Ok(Some(message)), "{size}");
         }
     }
 

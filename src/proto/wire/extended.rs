@@ -123,8 +123,8 @@ pub struct ExtendedHandshake {
     pub reqq: Option<u32>,
     /// `yourip`: what it sees as our address.
     pub yourip: Option<IpAddr>,
-    /// `live`
-    pub live: Live,
+    /// `live`; absent: nothing is said of it.
+    pub live: Option<Live>,
     /// `ras`: RANDOM_ACCESS pieces that it holds with their times, newest first; a claim.
     pub entries: Vec<(Sequence, UnixMicros)>,
 }
@@ -150,8 +150,7 @@ impl ExtendedHandshake {
                 b"reqq" => handshake.reqq = value.int(),
                 b"yourip" => handshake.yourip = read_ip(value),
                 b"live" => {
-                    let live = value.dict().map(Live::from_dict).transpose()?;
-                    handshake.live = live.unwrap_or_default();
+                    handshake.live = value.dict().map(Live::from_dict).transpose()?;
                 }
                 _ => {}
             }
@@ -166,9 +165,9 @@ impl ExtendedHandshake {
     }
 
     fn emit(&self, mut dict: SortedDictEncoder<'_>) -> Result<(), Error> {
-        dict.emit_pair_with(b"live", |value| {
-            value.emit_dict(|dict| self.live.emit(dict))
-        })?;
+        if let Some(live) = &self.live {
+            dict.emit_pair_with(b"live", |value| value.emit_dict(|dict| live.emit(dict)))?;
+        }
         dict.emit_pair_with(b"m", |value| value.emit_dict(|dict| self.m.emit(dict)))?;
         dict.emit_pair(b"p", self.listen_port.unwrap_or(0))?;
         if !self.entries.is_empty() {
@@ -239,10 +238,10 @@ mod tests {
             client: "livetorrent 0.1".to_owned(),
             reqq: Some(256),
             yourip: Some([127, 0, 0, 1].into()),
-            live: Live {
+            live: Some(Live {
                 floor: Some(7),
                 ..Live::default()
-            },
+            }),
             entries: vec![(9, 256), (8, 255)],
         }
     }
@@ -329,7 +328,7 @@ mod tests {
             let handshake = ExtendedHandshake {
                 m: ExtensionIds { ut_pex: pex, tr_g2g_v2: None, tstream_live: live },
                 listen_port, client, reqq, yourip,
-                live: Live { hops, ..Live::default() },
+                live: hops.map(|_| Live { hops, ..Live::default() }),
                 entries,
             };
             prop_assert_eq!(ExtendedHandshake::decode(&handshake.encode()), Ok(handshake));

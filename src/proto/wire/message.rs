@@ -237,8 +237,7 @@ impl Message {
         Frame { head, body }
     }
 
-    /// Whether it fits the lap: every index inside it, a bitfield of its size without spare bits,
-    /// a block of 1 byte … 16 KiB. What a [`Decoder`](super::Decoder) gives has passed this.
+    /// Whether it fits the lap: every index inside it, a bitfield of its size without spare bits. What a [`Decoder`](super::Decoder) gives has passed this.
     ///
     /// # Errors
     /// [`WireError`] that is proof (PROTOCOL §7).
@@ -247,26 +246,17 @@ impl Message {
             Self::Have(index)
             | Self::Request(Block { index, .. })
             | Self::Cancel(Block { index, .. })
-            | Self::Reject(Block { index, .. }) => check_index(*index, lap),
-            Self::Piece { index, block, .. } => {
-                if block.is_empty() || block.len() > BLOCK_LEN {
-                    return Err(self.wrong_size(id::PIECE));
-                }
-                check_index(*index, lap)
-            }
+            | Self::Reject(Block { index, .. })
+            | Self::Piece { index, .. } => check_index(*index, lap),
             Self::Bitfield(bits) => {
                 if bits.len() != bitfield_len(lap) {
-                    return Err(self.wrong_size(id::BITFIELD));
+                    let (id, length) = (id::BITFIELD, self.prefix());
+                    return Err(WireError::WrongSize { id, length });
                 }
                 check_spare_bits(bits, lap)
             }
             _ => Ok(()),
         }
-    }
-
-    const fn wrong_size(&self, id: u8) -> WireError {
-        let length = self.prefix();
-        WireError::WrongSize { id, length }
     }
 
     /// What the length prefix says.
@@ -463,10 +453,10 @@ mod tests {
             begin: 0,
             length: 1,
         };
-        let piece = |index, len| Message::Piece {
+        let piece = |index| Message::Piece {
             index,
             begin: 0,
-            block: Bytes::from(vec![0; len]),
+            block: Bytes::from_static(&[0]),
         };
         let bits = |len: usize, last: u8| {
             let mut bits = vec![0xff; len];
@@ -478,9 +468,7 @@ mod tests {
             Message::Request(block),
             Message::Cancel(block),
             Message::Reject(block),
-            piece(300, 1),
-            piece(0, 0),
-            piece(0, BLOCK_LEN + 1),
+            piece(300),
             bits(37, 0),
             bits(39, 0),
             bits(38, 0b1111_1000),
@@ -488,11 +476,7 @@ mod tests {
         ] {
             assert!(message.check(lap).unwrap_err().is_proof(), "{message:?}");
         }
-        for message in [
-            Message::Have(299),
-            piece(299, BLOCK_LEN),
-            bits(38, 0b1111_0000),
-        ] {
+        for message in [Message::Have(299), piece(299), bits(38, 0b1111_0000)] {
             assert_eq!(message.check(lap), Ok(()), "{message:?}");
         }
     }

@@ -53,7 +53,9 @@ impl Attackers {
             Message::Extended { id: 0, payload } => {
                 let payload = match ExtendedHandshake::decode(&payload) {
                     Ok(mut handshake) => {
-                        self.boast(&mut handshake.live);
+                        if let Some(live) = &mut handshake.live {
+                            self.boast(live);
+                        }
                         handshake.encode()
                     }
                     Err(_) => payload,

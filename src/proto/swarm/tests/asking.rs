@@ -174,8 +174,41 @@ fn pieces_and_rejects_that_match_nothing_are_ignored() {
     script.say(conn, Message::Reject(block));
     script.answer(conn, &piece);
     script.say(conn, Message::Unknown(9));
+    for size in [0, 20_000] {
+        let block = vec![0; size].into();
+        let (index, begin) = (1, 0);
+        script.say(
+            conn,
+            Message::Piece {
+                index,
+                begin,
+                block,
+            },
+        );
+    }
     assert!(script.hung_up.is_empty());
-    assert_eq!(script.swarm.stats(script.now).duplicate_bytes, 396);
+    assert_eq!(script.swarm.stats(script.now).duplicate_bytes, 20_396);
+}
+
+#[test]
+fn a_reject_of_other_fields_answers_no_request() {
+    let mut script = Script::viewer();
+    let piece = script.seal(300, Flags::RANDOM_ACCESS);
+    let conn = script.meet_holder(1, &piece);
+    script.pass(Duration::from_millis(400));
+    assert!(script.was_asked(conn, &piece));
+    let block = script.block(piece.sequence());
+    for other in [
+        Block { begin: 1, ..block },
+        Block { length: 1, ..block },
+        Block { index: 9, ..block },
+    ] {
+        script.say(conn, Message::Reject(other));
+    }
+    script.answer(conn, &piece);
+    let stats = script.swarm.stats(script.now);
+    assert_eq!((stats.pieces_verified, stats.duplicate_bytes), (1, 0));
+    assert!(script.hung_up.is_empty());
 }
 
 #[test]

@@ -112,6 +112,84 @@ fn a_request_ahead_is_answered_as_soon_as_the_piece_is_there() {
 }
 
 #[test]
+fn a_cancel_of_other_fields_takes_nothing_back() {
+    let mut script = Script::new(Role::Source);
+    let first = script.publish(100);
+    let conn = script.meet(1, Live::default(), Message::HaveNone);
+    script.say(conn, Message::Interested);
+    let block = script.block(first.sequence() + 1);
+    script.say(conn, Message::Request(block));
+    script.take_sent(conn);
+    for other in [
+        Block { begin: 1, ..block },
+        Block { length: 1, ..block },
+        Block { index: 9, ..block },
+    ] {
+        script.say(conn, Message::Cancel(other));
+    }
+    assert_eq!(script.take_sent(conn), []);
+    script.publish(100);
+    let given = |m: &Message| matches!(m, Message::Piece { .. });
+    assert!(script.take_sent(conn).iter().any(given));
+    assert!(script.hung_up.is_empty());
+}
+
+#[test]
+fn a_promise_is_kept_for_two_seconds_after_the_tip_reached_its_piece() {
+    let mut script = Script::new(Role::Viewer {
+        latency: Duration::from_secs(8),
+    });
+    let first = script.seal(300, Flags::RANDOM_ACCESS);
+    let giver = script.meet_holder(1, &first);
+    script.pass(Duration::from_millis(400));
+    assert!(script.was_asked(giver, &first));
+    script.answer(giver, &first);
+    let asker = script.meet(2, Live::default(), Message::HaveNone);
+    script.say(asker, Message::Interested);
+    let missing = script.seal(300, Flags::NONE);
+    script.ask(asker, missing.sequence());
+    script.pass(Duration::from_secs(3));
+    let reject = Message::Reject(script.block(missing.sequence()));
+    assert!(
+        !script.take_sent(asker).contains(&reject),
+        "the tip is below"
+    );
+    script.announce(giver, Script::tip_of(&missing));
+    script.pass(Duration::from_millis(1_950));
+    assert!(!script.take_sent(asker).contains(&reject), "two seconds");
+    script.pass(Duration::from_millis(600));
+    assert!(script.take_sent(asker).contains(&reject), "and no more");
+}
+
+fn rejects_in(messages: &[Message]) -> usize {
+    let rejects = messages.iter();
+    rejects.filter(|m| matches!(m, Message::Reject(_))).count()
+}
+
+#[test]
+fn promises_that_we_break_are_not_counted_to_who_asked() {
+    let mut script = Script::new(Role::Source);
+    let mut newest = script.publish(100);
+    let conn = script.meet(1, Live::default(), Message::HaveNone);
+    script.say(conn, Message::Interested);
+    let mut rejects = 0;
+    for _ in 0..40 {
+        for sequence in newest.sequence() + 1..=newest.sequence() + 32 {
+            script.ask(conn, sequence);
+        }
+        assert_eq!(rejects_in(&script.take_sent(conn)), 0);
+        // A start leaps over all of them.
+        script.restart(32);
+        newest = script.seal(100, Flags::START | Flags::DISCONTINUITY);
+        script.input(Input::Publish(newest.clone()));
+        script.pass(Duration::from_millis(250));
+        rejects += rejects_in(&script.take_sent(conn));
+    }
+    assert_eq!(rejects, 40 * 32);
+    assert!(script.hung_up.is_empty());
+}
+
+#[test]
 fn promises_end_with_the_broadcast() {
     let mut script = Script::new(Role::Source);
     let first = script.publish(100);

@@ -25,8 +25,9 @@ fn a_caller_is_greeted_in_the_order_of_the_protocol() {
         panic!("{:?}", sent[1]);
     };
     let hello = ExtendedHandshake::decode(payload).unwrap();
-    assert!(hello.live.tip.is_some() && hello.live.src && hello.live.hops == Some(0));
-    assert_eq!(hello.live.floor, Some(1_000_000));
+    let live = hello.live.unwrap();
+    assert!(live.tip.is_some() && live.src && live.hops == Some(0));
+    assert_eq!(live.floor, Some(1_000_000));
     assert!(matches!(sent[2], Message::Bitfield(_)));
     assert_eq!(sent.len(), 3);
 }
@@ -273,7 +274,8 @@ fn who_does_not_share_says_so() {
         panic!("{:?}", sent[1]);
     };
     let hello = ExtendedHandshake::decode(payload).unwrap();
-    assert_eq!((hello.listen_port, hello.live.ahead), (None, 0));
+    let ahead = hello.live.map(|live| live.ahead);
+    assert_eq!((hello.listen_port, ahead), (None, Some(0)));
     assert_eq!(sent[2], Message::HaveNone);
     let other = script.meet(2, Live::default(), Message::HaveNone);
     script.say(other, Message::Interested);
@@ -631,4 +633,43 @@ fn a_peer_that_comes_back_takes_the_place_of_its_dead_connection() {
     handshake.peer_id[19] = 2;
     script.say(again, Message::Handshake(handshake));
     assert_eq!(script.hung_up, [dead]);
+}
+
+#[test]
+fn a_handshake_that_is_repeated_without_live_changes_nothing_of_it() {
+    let mut script = Script::viewer();
+    let piece = script.seal(300, Flags::RANDOM_ACCESS);
+    let conn = script.meet_holder(1, &piece);
+    script.announce(
+        conn,
+        Live {
+            hops: Some(3),
+            ..Script::tip_of(&piece)
+        },
+    );
+    let said = script.swarm.peers.get(&conn).unwrap().live;
+    let again = ExtendedHandshake {
+        m: IDS,
+        ..ExtendedHandshake::default()
+    };
+    let payload = again.encode();
+    script.say(conn, Message::Extended { id: 0, payload });
+    assert_eq!(script.swarm.peers.get(&conn).unwrap().live, said);
+    assert_eq!(said.hops, Some(3));
+    assert!(script.hung_up.is_empty());
+}
+
+#[test]
+fn an_id_that_nobody_uses_is_ignored_before_the_bitfield_too() {
+    let mut script = Script::new(Role::Source);
+    let conn = ConnId(1);
+    script.call(conn, 1);
+    let handshake = Message::Handshake(script.handshake());
+    script.say(conn, handshake);
+    script.say(conn, Message::Unknown(9));
+    script.say(conn, Script::hello(Live::default()));
+    script.say(conn, Message::Unknown(9));
+    script.say(conn, Message::HaveNone);
+    assert!(script.hung_up.is_empty());
+    assert!(script.swarm.peers.get(&conn).unwrap().is_ready());
 }

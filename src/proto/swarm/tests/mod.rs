@@ -168,7 +168,7 @@ impl Script {
             client: "script".to_owned(),
             reqq: Some(256),
             yourip: None,
-            live,
+            live: Some(live),
             entries: Vec::new(),
         };
         Message::Extended {

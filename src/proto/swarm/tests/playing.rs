@@ -375,7 +375,7 @@ fn late_joiner(playback: Playback) -> (Script, Vec<Piece>) {
     let entry = |piece: &Piece| (piece.sequence(), piece.time());
     let hello = ExtendedHandshake {
         m: IDS,
-        live,
+        live: Some(live),
         reqq: Some(256),
         entries: vec![entry(&pieces[10]), entry(&pieces[0])],
         ..ExtendedHandshake::default()
