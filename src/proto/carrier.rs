@@ -25,7 +25,9 @@ use super::{
 
 /// Places before anything was learnt: a slow uplink that promises much keeps nothing of it, and
 /// holds up what its owner itself has to say.
-const FIRST: f64 = 1.0;
+const FIRST: f64 = 2.0;
+/// So many more for each promise that was kept.
+const GROWTH: f64 = 2.0;
 /// No uplink is worth more.
 const MOST: f64 = 64.0 * CLASSES as f64;
 /// The part of what the uplink carries that is promised; the rest is for who asks late.
@@ -244,7 +246,7 @@ impl Carrier {
             match carries {
                 Some(copies) => self.carries(now, copies),
                 None if self.places.len() >= self.most() => {
-                    self.capacity = (self.capacity + 1.0).min(MOST);
+                    self.capacity = (self.capacity + GROWTH).min(MOST);
                 }
                 None => {}
             }
@@ -405,26 +407,26 @@ mod tests {
     fn a_source_gives_no_class_a_second_copy_while_another_has_none() {
         let mut carrier = Carrier::default();
         carrier.allow(1.0, 7);
-        let crowd = [(1, 0), (2, 1), (3, 0)];
-        for (conn, class) in crowd {
-            carrier
-                .places
-                .insert((ConnId(conn), class), class as Sequence);
+        let last = CLASSES - 1;
+        carrier.places.insert((ConnId(99), 0), 0);
+        for class in 0..last {
+            let place = (ConnId(class as u64), class);
+            carrier.places.insert(place, class as Sequence);
         }
-        assert!(carrier.takes(at(5000), ConnId(4), 2, alike));
-        let taken = |class| carrier.promised(class);
-        assert_eq!([taken(0), taken(1), taken(2)], [1, 1, 1]);
+        assert!(carrier.takes(at(5000), ConnId(50), last as Sequence, alike));
+        for class in 0..CLASSES {
+            assert_eq!(carrier.in_class(class), 1, "class {class}");
+        }
     }
 
     #[test]
     fn who_has_its_share_of_a_source_takes_another_place_only_from_one_much_dearer() {
         let place_of_another = |dear| {
             let mut carrier = Carrier::default();
-            carrier.allow(1.0, 3);
-            for (conn, class) in [(1, 0), (2, 1), (3, 2)] {
-                carrier
-                    .places
-                    .insert((ConnId(conn), class), class as Sequence);
+            carrier.allow(1.0, CLASSES);
+            for class in 0..CLASSES {
+                let place = (ConnId(class as u64 + 1), class);
+                carrier.places.insert(place, class as Sequence);
             }
             let cost = |conn: ConnId, _| if conn == ConnId(2) { dear } else { 0 };
             carrier.takes(at(5000), ConnId(1), 1, cost)
@@ -445,15 +447,17 @@ mod tests {
     }
 
     #[test]
-    fn until_it_was_measured_each_promise_kept_is_room_for_one_more() {
+    fn until_it_was_measured_each_promise_kept_is_room_for_two_more() {
         let mut carrier = Carrier::default();
         for conn in 0..5 {
-            assert!(carrier.takes(at(conn), ConnId(conn), 0, alike));
+            for conn in [conn, 10 + conn] {
+                assert!(carrier.takes(at(conn), ConnId(conn), 0, alike));
+            }
             assert!(!carrier.takes(at(conn), ConnId(99), 0, alike));
             carrier.waited(at(conn), Duration::ZERO, None);
         }
         carrier.waited(at(9), Duration::ZERO, None);
-        assert_eq!(carrier.most(), 6, "room that nobody takes is enough");
+        assert_eq!(carrier.most(), 12, "room that nobody takes is enough");
     }
 
     #[test]
@@ -558,7 +562,8 @@ mod tests {
         }
         assert_eq!(taken(&mut carrier, 11_000), 1, "one is always left");
         assert_eq!(taken(&mut carrier, 12_000), 2);
-        assert_eq!(taken(&mut carrier, 13_000), CLASSES);
+        assert_eq!(taken(&mut carrier, 13_000), 4);
+        assert_eq!(taken(&mut carrier, 14_000), CLASSES);
         assert_eq!(taken(&mut carrier, 90_000), CLASSES);
     }
 
@@ -586,7 +591,9 @@ mod tests {
     #[test]
     fn what_a_neighbour_took_back_is_free_at_once() {
         let mut carrier = Carrier::default();
-        assert!(carrier.takes(at(0), ConnId(1), 0, alike));
+        for class in [0, 1] {
+            assert!(carrier.takes(at(0), ConnId(1), class, alike));
+        }
         assert!(!carrier.takes(at(0), ConnId(2), 0, alike));
         carrier.free(ConnId(1), 0);
         assert!(carrier.takes(at(0), ConnId(2), 0, alike));

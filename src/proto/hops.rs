@@ -16,9 +16,10 @@ use std::{collections::VecDeque, time::Duration};
 
 use super::{lap::Sequence, time::Instant};
 
-/// Classes that we tell apart: sequence mod this. With three, the slots that a source has by default
-/// are two roots for each class, and none has to be the root of two.
-pub const CLASSES: usize = 3;
+/// Classes that we tell apart: sequence mod this. An uplink is promised in parts of the stream of this size, so
+/// that of few classes much of it lies idle; each has to be told of and followed, so that many cost more than
+/// they bring.
+pub const CLASSES: usize = 6;
 /// Most classes that a peer may tell apart.
 pub const MAX_CLASSES: usize = 32;
 /// What absent hops count as (PROTOCOL §5).

@@ -24,7 +24,7 @@ use super::{
     sequence_map::SequenceMap,
     sequence_set::SequenceSet,
     time::{Instant, UnixMicros},
-    wire::{BLOCK_LEN, ExtensionIds, Live},
+    wire::{ExtensionIds, Live},
 };
 
 /// Requests that a connection may have pending with us (BEP 10 `reqq`).
@@ -417,9 +417,9 @@ impl Peer {
         self.best_answer.unwrap_or_default()
     }
 
-    /// Bytes left: while more wait than a piece needs, the connection was not free.
-    pub(super) const fn was_free(&mut self, now: Instant) {
-        if self.unsent >= BLOCK_LEN {
+    /// Bytes left: while a block or more waits, the connection was not free.
+    pub(super) const fn was_free(&mut self, now: Instant, block: usize) {
+        if self.unsent >= block {
             self.free_since = now;
         }
     }
@@ -508,6 +508,11 @@ impl Peer {
             + self.promise_time.unwrap_or(USUAL_ANSWER)
             + A_BROKEN_WORD * self.classes[class].refusals.min(MAX_BROKEN.into())
             + A_STRANGER * u32::from(self.answered_at.is_none())
+    }
+
+    /// Whether it can be called, as far as we know: we did, or it says that somebody did.
+    pub(super) const fn can_be_called(&self) -> bool {
+        !self.inbound || self.live.called || self.live.src
     }
 
     /// Whether it says that its uplink has no room for one more promise.

@@ -34,6 +34,9 @@ const HORIZON_AT_LEAST: u64 = 4;
 const CATCHING_UP: Duration = Duration::from_millis(1250);
 /// Another parent has to promise so much less delay.
 const BETTER_BY: Duration = Duration::from_millis(40);
+/// Who can be called asks others of the kind only where none that cannot be called gives as much sooner than
+/// this: those who cannot be called can ask nobody else, and what they can give nobody else can take.
+const OTHERS_ASK: Duration = Duration::from_secs(1);
 /// A class in which no promise was kept for so long is not fed, nor one for two of its pieces.
 const FED: Duration = Duration::from_millis(700);
 /// Sequences whose first moment is remembered.
@@ -142,6 +145,9 @@ impl Swarm {
                     (nearer || ahead_of_us).then_some(theirs)?
                 };
                 let mut expected = peer.expected(class, hops);
+                if self.was_called && peer.can_be_called() {
+                    expected += OTHERS_ASK;
+                }
                 if parent == Some(conn) {
                     expected = expected.saturating_sub(BETTER_BY.max(expected / 3));
                 } else if peer.is_full() {

@@ -374,6 +374,10 @@ impl Swarm {
         }
         peer.phase = Phase::Ready;
         let (id, address, inbound) = (peer.name(), peer.address, peer.inbound);
+        if inbound && !self.was_called {
+            self.was_called = true;
+            self.live_version += 1;
+        }
         if !inbound {
             self.book.reached(address);
         } else if let Some(listening) = peer.listening.filter(|_| self.viewer.is_some()) {

@@ -202,6 +202,8 @@ pub struct Swarm {
     unfed_for: Duration,
     /// Counts changes of what `tstream_live` says.
     live_version: u64,
+    /// Somebody called us, so others can.
+    was_called: bool,
     /// What it said when somebody was last told, and how that is written.
     told: Option<(Live, Bytes)>,
     choker: Choker,
@@ -262,6 +264,7 @@ impl Swarm {
             fed_at: now.at,
             unfed_for: Duration::ZERO,
             live_version: 1,
+            was_called: false,
             told: None,
             choker: Choker::default(),
             viewer,
@@ -529,7 +532,7 @@ impl Swarm {
             return;
         };
         let bytes = message.wire_len();
-        if peer.unsent < send::SMALL {
+        if peer.unsent < self.uplink.small() {
             peer.unsent_since = now;
         }
         self.uplink.unsent(conn, peer.unsent, peer.unsent + bytes);

@@ -35,6 +35,9 @@ const ELSEWHERE: u32 = 4;
 const UNTRIED: u32 = 10;
 /// What divides a source's viewers by credit: within a step a place does not change hands.
 const CREDIT_STEPS: [f64; 3] = [0.2, 0.6, 1.2];
+/// What it counts between two that can be called that one of them is carried: who cannot be called has
+/// nobody else. More than all else together.
+const OTHERS_ARE_THERE: u32 = 100;
 /// Who gives nothing has what is left.
 const NOTHING: u32 = 10_000;
 /// The part of its promises that a viewer keeps for those who give.
@@ -48,8 +51,8 @@ const RELAYS: Duration = Duration::from_secs(3);
 const FOR_STRAYS: f64 = 1.0 / CLASSES as f64;
 
 /// What it costs the swarm to give a class to this peer rather than to another, beyond the hops:
-/// `ours` is how far from the source we are in it.
-fn cost_of(peer: &Peer, now: Instant, class: usize, ours: u32, stream: f64) -> u32 {
+/// `ours` is how far from the source we are in it, `open` whether we can be called.
+fn cost_of(peer: &Peer, now: Instant, class: usize, ours: u32, stream: f64, open: bool) -> u32 {
     let gives = peer.gives(now).map_or(0.0, |bytes| bytes / stream);
     let others = (0..CLASSES).filter(|&other| other != class);
     let nearest = others.map(|other| peer.live.hops_at(other as u64)).min();
@@ -61,6 +64,7 @@ fn cost_of(peer: &Peer, now: Instant, class: usize, ours: u32, stream: f64) -> u
         u32::from(gives < MUCH) * LITTLE
             + u32::from(elsewhere) * ELSEWHERE
             + u32::from(untried) * UNTRIED
+            + u32::from(open && peer.can_be_called()) * OTHERS_ARE_THERE
     }
 }
 
@@ -97,13 +101,13 @@ impl Swarm {
         }
         let stream = self.pace.bytes_per_second();
         let (peers, hops) = (&self.peers, &self.hops);
-        let source = self.viewer.is_none();
+        let (source, open) = (self.viewer.is_none(), self.was_called);
         let cost = |conn: ConnId, class: usize| {
             let ours = u32::from(hops.in_class(class));
             match peers.get(&conn) {
                 None => HOP_COST * ours,
                 Some(peer) if source => cost_at_source(peer),
-                Some(peer) => HOP_COST * ours + cost_of(peer, now, class, ours, stream),
+                Some(peer) => HOP_COST * ours + cost_of(peer, now, class, ours, stream, open),
             }
         };
         self.uplink.carrier.takes(now, conn, sequence, cost)
@@ -240,9 +244,10 @@ impl Swarm {
             .set_budget(now.at, budget * self.pace.bytes_per_second());
         let neighbours = watching.min(self.config.max_uploads).max(1);
         let copies = if watching > self.config.max_uploads {
-            // Among many each is the root of one class and spends its uplink on that.
-            let roots = neighbours.max(CLASSES) as f64 / CLASSES as f64;
-            roots.min(self.most_copies())
+            // Among many each is the root of as few classes as the budget allows and spends its uplink on those.
+            let each = (self.most_copies() * CLASSES as f64 / neighbours as f64).floor();
+            let roots = (neighbours as f64 * each.max(1.0)).max(CLASSES as f64);
+            (roots / CLASSES as f64).min(self.most_copies())
         } else if self.has_one_for_each() {
             watching as f64
         } else {

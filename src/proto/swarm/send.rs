@@ -17,7 +17,6 @@ use std::{collections::VecDeque, time::Duration};
 use super::{
     super::{
         carrier::Carrier,
-        hops::CLASSES,
         lap::Sequence,
         limiter::Limiter,
         peer::{Answer, Peer},
@@ -28,12 +27,9 @@ use super::{
     Config, ConnId, Role, Swarm,
 };
 
-/// Bytes that wait in the driver for all connections together before the next block goes: one block
-/// on the way and one to follow, though few are quite full.
-const SEND_AHEAD: usize = BLOCK_LEN - SMALL;
-/// The same at a source whose uplink was measured. All begins there, so it is used to the full, though
-/// each block waits a little longer.
-const SEND_AHEAD_SOURCE: usize = 2 * BLOCK_LEN - SMALL;
+/// A source whose uplink was measured has so many blocks more under way than others: all begins there, so
+/// it is used to the full, though each block waits a little longer.
+const MORE_AT_SOURCE: usize = 1;
 /// The same in time: where the uplink carries many blocks a second, one connection that waits for
 /// its window must not hold up the others.
 const SEND_AHEAD_TIME: Duration = Duration::from_millis(25);
@@ -46,8 +42,10 @@ const HUNG: Duration = Duration::from_millis(600);
 const STALE: Duration = Duration::from_millis(500);
 /// Who asked late and waited so long is better served by another: promises go first here.
 const STARVED: Duration = Duration::from_millis(200);
-/// Less than this that waits is no sign of anything.
-pub(super) const SMALL: usize = 4 * 1024;
+/// Less than this part of a block that waits is no sign of anything.
+const SMALL_PART: usize = 4;
+/// No block counts as smaller.
+const SMALLEST_BLOCK: usize = 1024;
 /// A connection that took nothing in for as long as the uplink needs for so many blocks is held up
 /// by its own far end, and does not hold up the others.
 const STUCK_BLOCKS: f64 = 3.0;
@@ -62,6 +60,9 @@ const MEASURED_OVER: Duration = Duration::from_millis(150);
 const FULL_OF_LATE: Duration = Duration::from_secs(2);
 /// A connection that keeps a piece waiting for so long is slow.
 const IN_A_ROW: Duration = Duration::from_millis(150);
+/// A piece is given to all to whom it is promised before so many others come, where there is time for that:
+/// in the time of more those who get it last would get it late.
+const ROW: f64 = 3.0;
 /// The part of what a missing piece is waited for that one hop may take.
 const A_HOP: u32 = 5;
 /// What a source saved of its budget may go in one burst.
@@ -85,7 +86,7 @@ pub(super) struct Uplink {
     ready: VecDeque<Ready>,
     /// Answers under way, in the order in which they began.
     answering: VecDeque<ConnId>,
-    /// Connections on which [`SMALL`] or more waits to be sent: few of all, and looked at each time
+    /// Connections on which [`Self::small`] or more waits to be sent: few of all, and looked at each time
     /// that anything leaves.
     laden: Vec<ConnId>,
     /// `max-upload-rate`.
@@ -94,8 +95,10 @@ pub(super) struct Uplink {
     budget: Limiter,
     pub(super) carrier: Carrier,
     throughput: Throughput,
-    /// Least bytes that wait in the driver, once the uplink was measured.
-    send_ahead: usize,
+    /// What one block of this stream usually is, rounded up: where pieces are short, so is what waits.
+    block: usize,
+    /// Blocks that may be under way beyond the one that is sent, once the uplink was measured.
+    more: usize,
 }
 
 /// What the uplink carries when it is full.
@@ -167,9 +170,10 @@ impl Uplink {
             budget: Limiter::new(0.0, BUDGET_BURST),
             carrier: Carrier::default(),
             throughput: Throughput::default(),
-            send_ahead: match config.role {
-                Role::Source => SEND_AHEAD_SOURCE,
-                Role::Viewer { .. } => SEND_AHEAD,
+            block: BLOCK_LEN,
+            more: match config.role {
+                Role::Source => MORE_AT_SOURCE,
+                Role::Viewer { .. } => 0,
             },
         }
     }
@@ -218,17 +222,24 @@ impl Uplink {
 
     /// After how long without progress a connection is stuck.
     fn stuck_after(&self) -> Duration {
-        let blocks = |rate: f64| STUCK_BLOCKS * BLOCK_LEN as f64 / rate.max(1.0);
+        let blocks = |rate: f64| STUCK_BLOCKS * self.block as f64 / rate.max(1.0);
         let seconds = self.throughput.rate.map_or(0.0, blocks).min(1.0);
         // In the clock's own unit: a timer for it must not come a fraction early.
         Duration::from_micros((seconds * 1e6) as u64).clamp(STUCK_AT_LEAST, STUCK_AT_MOST)
     }
 
-    /// Bytes that may wait in the driver for all connections together.
+    /// Less than this that waits is no sign of anything.
+    pub(super) const fn small(&self) -> usize {
+        self.block / SMALL_PART
+    }
+
+    /// Bytes that may wait in the driver for all connections together before the next block goes: one block
+    /// on the way and one to follow, though few are quite full.
     fn send_ahead(&self) -> usize {
-        self.throughput.rate.map_or(SEND_AHEAD, |rate| {
+        let least = self.block - self.small();
+        self.throughput.rate.map_or(least, |rate| {
             let in_time = (rate * SEND_AHEAD_TIME.as_secs_f64()) as usize;
-            in_time.max(self.send_ahead)
+            in_time.max(least + self.more * self.block)
         })
     }
 
@@ -267,7 +278,8 @@ impl Uplink {
 
     /// What waits on a connection changed.
     pub(super) fn unsent(&mut self, conn: ConnId, before: usize, after: usize) {
-        match (before >= SMALL, after >= SMALL) {
+        let small = self.small();
+        match (before >= small, after >= small) {
             (false, true) => self.laden.push(conn),
             (true, false) => self.laden.retain(|&c| c != conn),
             _ => {}
@@ -285,8 +297,8 @@ impl Swarm {
             self.uplink.unsent(conn, unsent, peer.unsent);
             peer.unsent_since = now.at;
             peer.overtaken = false;
-            peer.was_free(now.at);
-            if bytes >= SMALL {
+            peer.was_free(now.at, self.uplink.block);
+            if bytes >= self.uplink.small() {
                 self.overtake(conn, since);
             }
             self.uplink.throughput.sent(now.at, bytes);
@@ -310,7 +322,19 @@ impl Swarm {
         }
     }
 
-    /// Those on whose connections [`SMALL`] or more waits.
+    /// How long pieces are says how much counts as much that waits.
+    pub(super) fn learn_block(&mut self) {
+        let usual = (self.pace.piece_bytes() as usize).clamp(SMALLEST_BLOCK, BLOCK_LEN);
+        let block = usual.next_power_of_two();
+        if block != self.uplink.block {
+            self.uplink.block = block;
+            let small = self.uplink.small();
+            let laden = self.peers.iter().filter(|(_, peer)| peer.unsent >= small);
+            self.uplink.laden = laden.map(|(&conn, _)| conn).collect();
+        }
+    }
+
+    /// Those on whose connections more than a little waits.
     fn laden(&self) -> impl Iterator<Item = &Peer> {
         let laden = self.uplink.laden.iter();
         laden.filter_map(|conn| self.peers.get(conn))
@@ -342,7 +366,7 @@ impl Swarm {
             return Some(opens);
         }
         let stuck_after = self.uplink.stuck_after();
-        let moving = |peer: &&Peer| !is_stuck(peer, now, stuck_after);
+        let moving = |peer: &&Peer| !is_stuck(peer, now, self.uplink.small(), stuck_after);
         let mut waiting = 0;
         let mut until: Option<Instant> = None;
         for peer in self.laden().filter(moving) {
@@ -369,9 +393,10 @@ impl Swarm {
 
     /// Sends the next block of the first answer under way that its connection has room for.
     fn go_on(&mut self, now: Now) -> bool {
+        let small = self.uplink.small();
         let takes = |conn: &&ConnId| {
             let peer = self.peers.get(conn);
-            peer.is_some_and(|peer| peer.unsent < SMALL)
+            peer.is_some_and(|peer| peer.unsent < small)
         };
         let Some(conn) = self.uplink.answering.iter().find(takes).copied() else {
             return false;
@@ -410,7 +435,7 @@ impl Swarm {
         let stuck_after = self.uplink.stuck_after();
         let moves = |conn: &&ConnId| {
             let peer = self.peers.get(conn);
-            peer.is_some_and(|peer| !is_stuck(peer, now.at, stuck_after))
+            peer.is_some_and(|peer| !is_stuck(peer, now.at, self.uplink.small(), stuck_after))
         };
         if self.uplink.answering.iter().filter(moves).count() >= self.config.max_uploads {
             return false;
@@ -425,6 +450,7 @@ impl Swarm {
         if let Some(until) = crowded {
             self.timers.at_latest(Timer::Uplink, until);
         }
+        let small = self.uplink.small();
         let mut next: Option<((bool, u32), usize)> = None;
         for (at, ready) in self.uplink.ready.iter().enumerate() {
             let copies = self.copies.get(ready.sequence).copied().unwrap_or(0);
@@ -434,7 +460,7 @@ impl Swarm {
                 && self
                     .peers
                     .get(&ready.conn)
-                    .is_some_and(|peer| peer.answer.is_none() && peer.unsent < SMALL);
+                    .is_some_and(|peer| peer.answer.is_none() && peer.unsent < small);
             if takes && next.is_none_or(|(first, _)| rank < first) {
                 next = Some((rank, at));
             }
@@ -466,10 +492,9 @@ impl Swarm {
         self.uplink.carrier.waited(now, waited, carries);
     }
 
-    /// A piece is promised to as many as it can be given to one after the other in this time: before
-    /// the next of its class comes, where there is time for that.
+    /// A piece is promised to as many as it can be given to one after the other in this time.
     fn in_a_row(&self) -> Duration {
-        let class = Duration::from_secs_f64(CLASSES as f64 / self.pace.per_second());
+        let class = Duration::from_secs_f64(ROW / self.pace.per_second());
         let waits = self.viewer.as_ref().map(super::Viewer::waits);
         class.min(waits.unwrap_or_default() / A_HOP).max(IN_A_ROW)
     }
@@ -538,8 +563,8 @@ impl Swarm {
     }
 }
 
-fn is_stuck(peer: &Peer, now: Instant, after: Duration) -> bool {
-    peer.unsent >= SMALL && (peer.overtaken || now.since(peer.unsent_since) >= after)
+fn is_stuck(peer: &Peer, now: Instant, small: usize, after: Duration) -> bool {
+    peer.unsent >= small && (peer.overtaken || now.since(peer.unsent_since) >= after)
 }
 
 /// The next block of an answer, and whether it is the last.

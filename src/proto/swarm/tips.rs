@@ -61,6 +61,7 @@ impl Swarm {
             up: serving.then(|| self.free_upload()),
             cap: self.uplink.capacity().filter(|_| serving),
             src: self.config.role == Role::Source,
+            called: self.was_called,
         }
     }
 
@@ -212,6 +213,7 @@ impl Swarm {
         }
         self.pace
             .observe(header.sequence, header.time, header.piece_len());
+        self.learn_block();
         self.plan = true;
         self.tip = Some(Tip {
             proof,

@@ -47,6 +47,8 @@ pub struct Live {
     pub cap: Option<u64>,
     /// It says that it is the source.
     pub src: bool,
+    /// Somebody connected to it: it can be called.
+    pub called: bool,
 }
 
 impl Live {
@@ -97,6 +99,7 @@ impl Live {
                 b"seen" => live.seen = value.int(),
                 b"cap" => live.cap = value.int(),
                 b"up" => live.up = value.int(),
+                b"in" => live.called = value.int() == Some(1u8),
                 b"src" => live.src = value.int() == Some(1u8),
                 _ => {}
             }
@@ -116,15 +119,16 @@ impl Live {
         if let Some(hops) = &self.class_hops {
             dict.emit_pair_with(b"hopc", |value| value.emit_bytes(hops.as_bytes()))?;
         }
-        let numbers: [(&[u8], Option<u64>); 6] = [
+        let numbers: [(&[u8], Option<u64>); 7] = [
             (b"hops", hops),
+            (b"in", self.called.then_some(1)),
             (b"lag", self.lag),
             (b"ra", self.ra),
             (b"seen", self.seen),
             (b"src", self.src.then_some(1)),
             (b"up", self.up),
         ];
-        let (before_tip, after_tip) = numbers.split_at(5);
+        let (before_tip, after_tip) = numbers.split_at(6);
         emit_numbers(&mut dict, before_tip)?;
         if let Some(tip) = &self.tip {
             dict.emit_pair_with(b"tip", |value| value.emit_bytes(tip))?;
@@ -153,7 +157,7 @@ mod tests {
     #[test]
     fn a_dict_of_every_key_is_read_and_written() {
         let mut bytes =
-            b"d5:aheadi8e3:capi500000e5:floori100e4:hopc2:\x01\x034:hopsi2e3:lagi35e2:rai140e4:seeni12e3:srci1e\
+            b"d5:aheadi8e3:capi500000e5:floori100e4:hopc2:\x01\x034:hopsi2e2:ini1e3:lagi35e2:rai140e4:seeni12e3:srci1e\
             3:tip128:"
                 .to_vec();
         bytes.extend_from_slice(&[0xab; 128]);
@@ -170,6 +174,7 @@ mod tests {
             up: Some(250_000),
             cap: Some(500_000),
             src: true,
+            called: true,
         };
         assert_eq!(Live::decode(&bytes), Ok(live));
         assert_eq!(live.encode(), bytes);
@@ -218,10 +223,11 @@ mod tests {
             floor: Option<u64>, ra: Option<u64>, ahead in 0..=1u64 << 20, hops: Option<u8>,
             classes in proptest::option::of(proptest::collection::vec(any::<u8>(), 1..=32)),
             lag: Option<u64>, seen: Option<u64>, up: Option<u64>, cap: Option<u64>, src: bool,
+            called: bool,
         ) {
             let tip = tip.map(|byte| [byte; 128]);
             let class_hops = classes.as_deref().and_then(ClassHops::from_bytes);
-            let live = Live { tip, floor, ra, ahead, hops, class_hops, lag, seen, up, cap, src };
+            let live = Live { tip, floor, ra, ahead, hops, class_hops, lag, seen, up, cap, src, called };
             prop_assert_eq!(Live::decode(&live.encode()), Ok(live));
         }
     }

@@ -59,7 +59,7 @@ fn who_lost_its_way_follows_only_who_is_nearer_or_shows_what_it_lacks() {
         if promised.remove(&script.swarm.lap.index(newest.sequence())) {
             script.answer(parent, &newest);
         }
-        script.pass(Duration::from_millis(100));
+        script.pass(Duration::from_millis(50));
     }
     promised.extend(script.requests_to(parent));
     let ahead = |script: &Script, indices: &[u32], newest: &Piece| {
@@ -184,4 +184,36 @@ fn who_is_carried_and_gave_nothing_yet_is_asked_for_what_it_shows_once_the_uplin
     script.answer(child, &newest);
     script.pass(Duration::from_secs(5));
     assert!(!script.was_asked(child, &newest), "it kept its word");
+}
+
+#[test]
+fn who_can_be_called_asks_those_ahead_first_who_cannot() {
+    let mut script = Script::viewer();
+    let first = script.seal(300, Flags::RANDOM_ACCESS);
+    let open = Live {
+        called: true,
+        ..at_hops(0, &first)
+    };
+    let can = script.meet(1, open, Message::HaveNone);
+    let cannot = script.meet(2, at_hops(0, &first), Message::HaveNone);
+    for conn in [can, cannot] {
+        script.say(conn, Message::Unchoke);
+    }
+    let mut asked = [0, 0];
+    for _ in 0..20 {
+        let newest = script.seal(300, Flags::NONE);
+        for (conn, called) in [(can, true), (cannot, false)] {
+            let live = Live {
+                called,
+                ..at_hops(0, &newest)
+            };
+            script.announce(conn, live);
+            let have = script.have(&newest);
+            script.say(conn, have);
+        }
+        script.pass(Duration::from_millis(50));
+        asked[0] += script.requests_to(can).len();
+        asked[1] += script.requests_to(cannot).len();
+    }
+    assert!(asked[1] > asked[0], "{asked:?}");
 }

@@ -419,3 +419,26 @@ fn a_source_serves_its_relays_beside_all_slots() {
     });
     assert_eq!(unchoked, [true, false, true]);
 }
+
+#[test]
+fn where_pieces_are_short_less_waits_on_connections() {
+    let mut script = Script::new(Role::Source);
+    let conns = [1, 2, 3, 4].map(|number| {
+        let conn = script.meet(number, Live::default(), Message::HaveNone);
+        script.say(conn, Message::Interested);
+        conn
+    });
+    let mut piece = script.publish(300);
+    for _ in 0..100 {
+        script.pass(Duration::from_millis(50));
+        piece = script.publish(300);
+    }
+    script.held_up = conns.to_vec();
+    for conn in conns {
+        script.take_sent(conn);
+        script.ask(conn, piece.sequence());
+    }
+    let given = |m: &Message| matches!(m, Message::Piece { .. });
+    let given = conns.map(|conn| script.take_sent(conn).iter().any(given));
+    assert_eq!(given, [true, true, false, false]);
+}
