@@ -16,6 +16,7 @@
 //! | --- | --- |
 //! | [`swarm`] | the whole state machine behind `Input`, `Output` and `Event` |
 //! | [`wire`], [`tracker`], [`dht`], [`lsd`], [`http`], [`address`] | messages and their bytes |
+//! | [`port_control`], [`igd`] | what a router is asked for |
 //! | [`metainfo`], [`uri`], [`key`], [`restart`], [`good_peers`] | files and links (§1, §2) |
 //! | [`piece`], [`lap`] | the signed unit, its numbers and their window (§2, §3) |
 //! | [`picker`], [`choker`], [`carrier`] | policies: from whom, to whom, when |
@@ -35,6 +36,7 @@ pub mod dht;
 pub mod good_peers;
 pub mod hops;
 pub mod http;
+pub mod igd;
 pub mod key;
 pub mod lap;
 pub mod limiter;
@@ -46,6 +48,7 @@ mod peers;
 pub mod picker;
 pub mod piece;
 mod playout;
+pub mod port_control;
 pub mod rate;
 mod request;
 pub mod restart;
