@@ -100,6 +100,7 @@ fn the_sink_has_the_documented_defaults() {
         "local-addresses": bool = true,
         "dht": bool = true,
         "lsd": bool = true,
+        "port-mapping": bool = true,
         "sync": bool = true,
     );
     assert!(!sink.property::<bool>("enable-last-sample"));
@@ -127,6 +128,7 @@ fn the_source_has_the_documented_defaults() {
         "is-live": bool = true,
         "dht": bool = true,
         "lsd": bool = true,
+        "port-mapping": bool = true,
     );
     assert_eq!(src.property::<Option<String>>("location"), None);
     assert_eq!(src.property::<String>("peers"), "");

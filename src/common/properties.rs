@@ -41,6 +41,8 @@ pub(crate) struct PeerSettings {
     pub(crate) lsd: bool,
     /// Tell peers of each other, and hear of them so.
     pub(crate) pex: bool,
+    /// Have the router map the port.
+    pub(crate) port_mapping: bool,
 }
 
 impl PeerSettings {
@@ -56,6 +58,7 @@ impl PeerSettings {
             dht: true,
             lsd: true,
             pex: true,
+            port_mapping: true,
         }
     }
 
@@ -151,6 +154,12 @@ impl PeerSettings {
                 .default_value(self.pex)
                 .mutable_ready()
                 .build(),
+            glib::ParamSpecBoolean::builder("port-mapping")
+                .nick("Port Mapping")
+                .blurb("Have the router of this network lead those outside to the port (PCP, NAT-PMP, UPnP)")
+                .default_value(self.port_mapping)
+                .mutable_ready()
+                .build(),
         ]
     }
 
@@ -166,6 +175,7 @@ impl PeerSettings {
             "dht" => self.dht = value_of(value),
             "lsd" => self.lsd = value_of(value),
             "pex" => self.pex = value_of(value),
+            "port-mapping" => self.port_mapping = value_of(value),
             _ => return false,
         }
         true
@@ -183,6 +193,7 @@ impl PeerSettings {
             "dht" => self.dht.to_value(),
             "lsd" => self.lsd.to_value(),
             "pex" => self.pex.to_value(),
+            "port-mapping" => self.port_mapping.to_value(),
             _ => return None,
         })
     }

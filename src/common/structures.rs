@@ -8,6 +8,8 @@
 
 //! Figures and messages as `GstStructure`s (INTERFACE, sections Stats and messages).
 
+use std::net::SocketAddr;
+
 use crate::{
     net::Way,
     proto::{
@@ -68,6 +70,15 @@ pub(crate) fn ready(location: &str, metainfo: &Metainfo, port: u16) -> gst::Stru
         .field("uri", uri::format(metainfo))
         .field("infohash", metainfo.info.infohash().to_string())
         .field("port", u32::from(port))
+        .build()
+}
+
+/// `livetorrent-mapped`: a router leads those outside to the broadcaster, and the file says so.
+pub(crate) fn mapped(location: &str, metainfo: &Metainfo, outside: SocketAddr) -> gst::Structure {
+    gst::Structure::builder("livetorrent-mapped")
+        .field("location", location)
+        .field("uri", uri::format(metainfo))
+        .field("address", outside.to_string())
         .build()
 }
 

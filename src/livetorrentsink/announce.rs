@@ -9,7 +9,7 @@
 //! Where viewers find the source, which is the announce URLs of the `.tstream`, and where the
 //! source finds its relays.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::{
     common::split_list,
@@ -27,6 +27,8 @@ pub(super) struct Announce {
     pub(super) urls: Vec<String>,
     /// A HOST, where all were found out rather than set and only this network knows them.
     pub(super) private_host: Option<String>,
+    /// Viewers on this host alone are meant.
+    pub(super) is_this_host: bool,
 }
 
 /// Where the source can be called.
@@ -58,7 +60,8 @@ pub(super) fn own(settings: &Settings, port: u16) -> Result<Announce, gst::Error
     let mut places = named.collect::<Result<Vec<_>, _>>()?;
     let is_set = !places.is_empty();
     // Who names this host alone means nobody else.
-    if !is_set || settings.local_addresses && !places.iter().all(Place::is_this_host) {
+    let is_this_host = is_set && places.iter().all(Place::is_this_host);
+    if !is_set || settings.local_addresses && !is_this_host {
         for address in local_addresses(&settings.peer.address, is_set) {
             let host = Host::Address(address);
             let place = Place { host, port };
@@ -75,6 +78,7 @@ pub(super) fn own(settings: &Settings, port: u16) -> Result<Announce, gst::Error
     let first = places.first().filter(|_| all_private);
     Ok(Announce {
         private_host: first.map(|place| place.host.to_string()),
+        is_this_host,
         urls: places.iter().map(Place::url).collect(),
     })
 }
@@ -144,6 +148,15 @@ impl std::fmt::Display for Host {
             Self::Name(name) => name.fmt(f),
         }
     }
+}
+
+/// The announce URL of a source that is called there.
+pub(super) fn url(address: SocketAddr) -> String {
+    Place {
+        host: Host::Address(address.ip()),
+        port: address.port(),
+    }
+    .url()
 }
 
 /// The user's trackers, each in a BEP 12 tier of its own.
@@ -272,7 +285,9 @@ mod tests {
                 .iter()
                 .map(|host| format!("http://{host}:1/announce"))
                 .collect();
-            assert_eq!(own(&settings, 1).unwrap().urls, expected);
+            let announce = own(&settings, 1).unwrap();
+            assert_eq!(announce.urls, expected);
+            assert_eq!(announce.is_this_host, !host.contains(['x', '9']), "{host}");
         }
     }
 

@@ -10,6 +10,7 @@
 //! are full and from a thread of our own when their time is over, and go to the driver.
 
 use std::{
+    net::SocketAddr,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -17,7 +18,7 @@ use std::{
 
 use crate::{
     common::listen,
-    net::{Driver, Notice, Options, Serve, Trace, Way},
+    net::{Driver, Notice, Options, Serve, Served, Trace, Way},
     proto::{
         key::PrivateKey,
         lap::Sequence,
@@ -35,6 +36,7 @@ use super::{
     packager::Packager,
     settings::Settings,
     store::{Reservation, Store, StoreError, StoreErrorKind, StreamParams},
+    tstream::Tstream,
 };
 
 /// The thread that closes pieces by time and reserves sequences.
@@ -80,6 +82,8 @@ impl<'a> Chunk<'a> {
 pub(super) enum Tell {
     /// The driver's.
     Notice(Notice),
+    /// A router leads viewers outside here, and this is what the `.tstream` says.
+    Mapped(SocketAddr, Arc<Metainfo>),
     /// It goes on, but the user should know.
     Warning(String),
     /// It is over.
@@ -123,7 +127,7 @@ pub(super) struct Broadcast {
     port: u16,
 }
 
-/// Locks, in the order in which they may be taken: `line`, `driver`; `drain` alone.
+/// Locks, in the order in which they may be taken: `line`, `driver`; `drain` and `tstream` alone.
 struct Shared {
     line: Mutex<Line>,
     /// `line` opened a piece earlier than the flusher expects, or is closing.
@@ -133,6 +137,8 @@ struct Shared {
     /// `drain` changed.
     drained: Condvar,
     reservation: Arc<Reservation>,
+    /// None once it is over.
+    tstream: Mutex<Option<Tstream>>,
     clock: Clock,
 }
 
@@ -314,6 +320,16 @@ impl Shared {
         }
     }
 
+    /// Writes where a router leads those outside to us; nothing where the broadcast is over.
+    fn mapped(&self, outside: SocketAddr) -> Option<Tell> {
+        let tstream = lock(&self.tstream);
+        let written = tstream.as_ref()?.mapped(outside);
+        Some(match written {
+            Ok(metainfo) => Tell::Mapped(outside, metainfo),
+            Err(error) => Tell::Warning(error.to_string()),
+        })
+    }
+
     /// Keeps sequences reserved ahead of the pieces; waits for the disk, the line goes on.
     fn reserve(&self) -> Result<(), StoreError> {
         let (next, last) = lock(&self.line).position();
@@ -368,7 +384,7 @@ impl Broadcast {
             lap: settings.lap(),
         };
         let store = Store::open(&settings.location(name), stream, now.wall)?;
-        let own: Vec<_> = announce.urls.into_iter().map(|url| vec![url]).collect();
+        let own: Vec<_> = announce.urls.iter().cloned().map(|url| vec![url]).collect();
         let metainfo = Metainfo {
             info: store.info().clone(),
             trackers: own.iter().chain(&further).cloned().collect(),
@@ -384,7 +400,11 @@ impl Broadcast {
         let metainfo = Arc::new(store.write_tstream(&metainfo)?);
         let mut warnings = store.warnings().to_vec();
         warnings.extend(announce.private_host.map(|host| {
-            format!("Only viewers on this network will find the broadcast at {host}; public-address names another")
+            let unless = match settings.peer.port_mapping {
+                true => ", unless its router maps the port",
+                false => "",
+            };
+            format!("Only viewers on this network will find the broadcast at {host}{unless}; public-address names another")
         }));
 
         let stream = Stream {
@@ -402,6 +422,7 @@ impl Broadcast {
             wakes: None,
             closing: false,
         };
+        let served = Served::new(metainfo.to_bytes());
         let shared = Arc::new(Shared {
             line: Mutex::new(line),
             due: Condvar::new(),
@@ -409,6 +430,12 @@ impl Broadcast {
             drain: Mutex::default(),
             drained: Condvar::new(),
             reservation: store.reservation(),
+            tstream: Mutex::new(Some(Tstream {
+                store,
+                metainfo: metainfo.clone(),
+                served: served.clone(),
+                is_public: settings.public_addresses().next().is_some(),
+            })),
             clock,
         });
         let broadcast = Self {
@@ -430,10 +457,11 @@ impl Broadcast {
             auxiliary,
             serve: Some(Serve {
                 name: name.to_owned(),
-                tstream: metainfo.to_bytes().into(),
+                tstream: served,
             }),
             dht: settings.peer.dht,
             lsd: settings.peer.lsd,
+            port_mapping: settings.peer.port_mapping && !announce.is_this_host,
             cache: None,
             trace: Some(trace),
         };
@@ -456,9 +484,21 @@ impl Broadcast {
         let shared = Arc::downgrade(&self.shared);
         let teller = tell.clone();
         let driver = Driver::start(options, move |notice| {
-            if let (Notice::Swarm(event), Some(shared)) = (&notice, shared.upgrade()) {
-                lock(&shared.drain).note(event);
-                shared.drained.notify_all();
+            let Some(shared) = shared.upgrade() else {
+                return;
+            };
+            match notice {
+                Notice::Mapped(outside) => {
+                    if let Some(tell) = shared.mapped(outside) {
+                        teller(tell);
+                    }
+                    return;
+                }
+                Notice::Swarm(ref event) => {
+                    lock(&shared.drain).note(event);
+                    shared.drained.notify_all();
+                }
+                _ => (),
             }
             teller(Tell::Notice(notice));
         })?;
@@ -575,6 +615,8 @@ impl Broadcast {
         if let Some(driver) = driver {
             driver.stop();
         }
+        // The next broadcast of this name may write its file now.
+        lock(&self.shared.tstream).take();
         let flusher = lock(&self.flusher).take();
         if let Some(flusher) = flusher {
             // A panic there has been reported where it happened.

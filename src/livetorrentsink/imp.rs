@@ -64,13 +64,24 @@ struct Input {
 }
 
 /// Locks, in the order in which they may be taken: `input`, `broadcast`, then those inside
-/// [`Broadcast`]; `settings` alone. None is held while a message is posted, a signal emitted or
+/// [`Broadcast`]; `settings` and `announced` alone. None is held while a message is posted, a signal emitted or
 /// an event passed on, nor while waiting (except the preroll lock, which GstBaseSink lets go).
 #[derive(Default)]
 pub struct LiveTorrentSink {
     settings: Mutex<Settings>,
     input: Mutex<Input>,
     broadcast: Mutex<Option<Arc<Broadcast>>>,
+    announced: Mutex<Announced>,
+}
+
+/// What was said of where viewers find the broadcast. A router may be quicker than the start.
+#[derive(Default)]
+enum Announced {
+    /// Nothing; this comes after `livetorrent-ready`.
+    #[default]
+    Nothing,
+    Waiting(gst::Structure),
+    Ready,
 }
 
 /// A poisoned lock is still the best there is: nothing here is left half-changed by a panic.
@@ -99,7 +110,13 @@ impl LiveTorrentSink {
                 return;
             }
             // A source looks for nobody.
-            Tell::Notice(Notice::Alone(_)) => return,
+            Tell::Notice(Notice::Alone(_) | Notice::Mapped(_)) => return,
+            Tell::Mapped(outside, metainfo) => {
+                let location = lock(&self.settings).location(&self.obj().name());
+                let location = location.display().to_string();
+                self.announce(structures::mapped(&location, &metainfo, outside));
+                return;
+            }
             Tell::Notice(Notice::Swarm(event)) => event,
         };
         match event {
@@ -485,14 +502,36 @@ impl LiveTorrentSink {
             gst::element_imp_warning!(self, gst::ResourceError::Settings, ("{warning}"));
         }
         let location = settings.location(&name).display().to_string();
-        let ready = structures::ready(&location, &opened.metainfo, broadcast.port());
-        gst::info!(CAT, imp = self, "{ready:?}");
-        let message = gst::message::Element::builder(ready)
+        self.post(structures::ready(
+            &location,
+            &opened.metainfo,
+            broadcast.port(),
+        ));
+        let waiting = std::mem::replace(&mut *lock(&self.announced), Announced::Ready);
+        if let Announced::Waiting(mapped) = waiting {
+            self.post(mapped);
+        }
+        Ok(())
+    }
+
+    /// Posts where else viewers find the broadcast, once it was said that it is there.
+    fn announce(&self, mapped: gst::Structure) {
+        let mut announced = lock(&self.announced);
+        if !matches!(*announced, Announced::Ready) {
+            *announced = Announced::Waiting(mapped);
+            return;
+        }
+        drop(announced);
+        self.post(mapped);
+    }
+
+    fn post(&self, structure: gst::Structure) {
+        gst::info!(CAT, imp = self, "{structure:?}");
+        let message = gst::message::Element::builder(structure)
             .src(&*self.obj())
             .build();
         // Without a bus there is nobody to tell.
         let _ = self.obj().post_message(message);
-        Ok(())
     }
 
     /// Ends the broadcast without an END piece: a viewer waits for the source to come back.
@@ -501,6 +540,7 @@ impl LiveTorrentSink {
         if let Some(error) = broadcast.and_then(|broadcast| broadcast.close()) {
             gst::warning!(CAT, imp = self, "{error}");
         }
+        *lock(&self.announced) = Announced::default();
         *lock(&self.input) = Input::default();
     }
 }

@@ -17,7 +17,11 @@
  * stream, and `foo.restart`. Run again with the same name and parameters it broadcasts to the
  * same file.
  *
- * A `livetorrent-ready` element message tells when the broadcast can be found. Untimed bytes of
+ * A `livetorrent-ready` element message tells when the broadcast can be found. Behind a home router the
+ * port is mapped there where the router does that (`port-mapping`): the address outside comes first in
+ * `foo.tstream` then, unless `public-address` is set, and a `livetorrent-mapped` message tells it
+ * (`location`, `uri` and `address`, HOST:PORT). Viewers who have an older copy of the file find the
+ * broadcast as they did before. The mapping ends with the broadcast. Untimed bytes of
  * a source that is not live, such as a file, are paced by the transport stream's own clock
  * references, or by `max-bitrate` where that is set; `sync=false` turns both off.
  * At EOS the element waits up to `drain-timeout` until viewers hold the end.
@@ -40,6 +44,7 @@ mod pacer;
 mod packager;
 mod settings;
 mod store;
+mod tstream;
 
 use gst::prelude::*;
 

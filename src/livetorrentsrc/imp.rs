@@ -109,6 +109,14 @@ impl LiveTorrentSrc {
                 gst::debug!(CAT, imp = self, "{text}");
                 return;
             }
+            Notice::Mapped(outside) => {
+                gst::info!(
+                    CAT,
+                    imp = self,
+                    "viewers outside reach this one at {outside}"
+                );
+                return;
+            }
             Notice::Alone(reasons) => {
                 gst::element_imp_warning!(
                     self,

@@ -36,6 +36,10 @@
  * jumps to `latency`, or with `keep-position=true` goes on where it was, as far as `buffer-size` held
  * what came meanwhile, and catches up by rate.
  *
+ * Behind a home router the port is mapped there where the router does that (`port-mapping`), so that
+ * viewers outside can call this one; it goes back at the end. What the router said stands in `stats`
+ * under `discovery`.
+ *
  * What goes wrong in the swarm is never an error by itself: the element waits, says so with
  * `livetorrent-stalled` and `livetorrent-source-away` messages and in the `status` property, and
  * goes on when bytes come again, unless `timeout` is set.

@@ -153,6 +153,7 @@ impl LiveTorrentSrc {
             serve: None,
             dht: settings.peer.dht,
             lsd: settings.peer.lsd,
+            port_mapping: settings.peer.port_mapping,
             cache: settings.peer_cache(),
             trace: Some(Trace::new(move |level, line| match level {
                 Level::Story => gst::debug!(CAT, id = &id, "{line}"),

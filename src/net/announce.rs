@@ -21,6 +21,7 @@ use super::{
     back_off::BackOff,
     discovery::Discovery,
     local::Local,
+    ports::Ports,
     runtime::{Spawner, sleep},
     shown::Watch,
     tracker::Tracker,
@@ -48,7 +49,7 @@ const MAX_TRACKERS: usize = 32;
 /// for a tracker that is off. A source wants to be found: it tells all.
 #[derive(Debug, Clone)]
 pub(super) struct Announcer {
-    /// What it says of us, but for the event and the figures.
+    /// What it says of us, but for the event, the figures and the port.
     pub(super) request: Announce,
     pub(super) discovery: Discovery,
     pub(super) farewell: Farewell,
@@ -193,6 +194,7 @@ impl Announcer {
             event,
             uploaded: stats.bytes_uploaded,
             downloaded: stats.bytes_downloaded,
+            port: self.discovery.ports.towards(address.ip()),
             ..self.request.clone()
         };
         let response = tracker.ask(address, request, &self.discovery.local).await?;
@@ -223,13 +225,13 @@ fn way(url: &str) -> String {
 
 impl Farewell {
     /// Tells every tracker that knows us that we go. Nobody waits for the answers.
-    pub(super) fn say(&self, request: &Announce, local: &Local) {
+    pub(super) fn say(&self, request: &Announce, local: &Local, ports: &Ports) {
         for tracker in std::mem::take(&mut *self.lock()) {
             let request = Announce {
                 event: Some(Event::Stopped),
                 ..request.clone()
             };
-            tracker.tell(request, local.clone());
+            tracker.tell(request, local.clone(), ports.clone());
         }
     }
 
@@ -345,14 +347,14 @@ mod tests {
         bench
             .announcer
             .farewell
-            .say(&Announce::sample(), &Local::anywhere());
+            .say(&Announce::sample(), &Local::anywhere(), &Ports::new(7764));
         let target = asked.recv_timeout(LIMIT).unwrap();
         assert!(target.contains("event=stopped"), "{target}");
         // Once.
         bench
             .announcer
             .farewell
-            .say(&Announce::sample(), &Local::anywhere());
+            .say(&Announce::sample(), &Local::anywhere(), &Ports::new(7764));
         assert!(bench.announcer.farewell.lock().is_empty());
     }
 

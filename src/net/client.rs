@@ -16,7 +16,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ureq::{Agent, Proxy, config::IpFamily, http::Uri};
+use ureq::{
+    Agent, Body, Proxy,
+    config::{ConfigBuilder, IpFamily},
+    http::{Response, Uri},
+    typestate::AgentScope,
+};
 
 use super::http_from;
 use crate::proto::address::Family;
@@ -43,7 +48,44 @@ pub(super) enum Via {
 /// # Errors
 /// In words: what failed.
 pub(super) fn get(url: &str, limit: usize, timeout: Duration, via: Via) -> Result<Vec<u8>, String> {
-    fetch(url, limit, timeout, via).map_err(|error| match error {
+    fetch(url, limit, timeout, via).map_err(|error| in_words(error, limit, timeout))
+}
+
+/// Asks a device of this network, from our address `from`: for what is at `url`, or with an order in XML
+/// and the `SOAPAction` that goes with it. The status and at most `limit` bytes, within `timeout`. No
+/// proxy is asked, and where it sends us is not gone to.
+///
+/// # Errors
+/// In words: what failed.
+pub(super) fn device(
+    url: &str,
+    order: Option<(&str, &str)>,
+    from: IpAddr,
+    limit: usize,
+    timeout: Duration,
+) -> Result<(u16, Vec<u8>), String> {
+    let config = configure(timeout, None, IpFamily::Any)
+        .max_redirects(0)
+        .http_status_as_error(false)
+        .build();
+    let agent = http_from::agent(config, from);
+    let response = match order {
+        None => agent.get(url).call(),
+        Some((action, body)) => agent
+            .post(url)
+            .content_type("text/xml; charset=\"utf-8\"")
+            .header("SOAPAction", action)
+            .send(body),
+    };
+    let answer = response.and_then(|mut response| {
+        let status = response.status().as_u16();
+        Ok((status, read_body(&mut response, limit)?))
+    });
+    answer.map_err(|error| in_words(error, limit, timeout))
+}
+
+fn in_words(error: ureq::Error, limit: usize, timeout: Duration) -> String {
+    match error {
         ureq::Error::StatusCode(status) => format!("the server answers {status}"),
         ureq::Error::BodyExceedsLimit(_) => format!("the answer is over {limit} bytes"),
         ureq::Error::Timeout(_) => format!("no answer within {timeout:?}"),
@@ -51,7 +93,21 @@ pub(super) fn get(url: &str, limit: usize, timeout: Duration, via: Via) -> Resul
             "nobody listens there".to_owned()
         }
         error => error.to_string(),
-    })
+    }
+}
+
+fn configure(
+    timeout: Duration,
+    proxy: Option<Proxy>,
+    family: IpFamily,
+) -> ConfigBuilder<AgentScope> {
+    Agent::config_builder()
+        .timeout_global(Some(timeout))
+        .timeout_connect(Some(CONNECT_TIME))
+        .max_redirects(MAX_REDIRECTS)
+        .proxy(proxy)
+        .ip_family(family)
+        .user_agent(concat!("livetorrent/", env!("CARGO_PKG_VERSION")))
 }
 
 fn fetch(url: &str, limit: usize, timeout: Duration, via: Via) -> Result<Vec<u8>, ureq::Error> {
@@ -134,19 +190,15 @@ fn fetch_body(
     family: IpFamily,
     from: Option<IpAddr>,
 ) -> Result<Vec<u8>, ureq::Error> {
-    let config = Agent::config_builder()
-        .timeout_global(Some(timeout))
-        .timeout_connect(Some(CONNECT_TIME))
-        .max_redirects(MAX_REDIRECTS)
-        .proxy(proxy)
-        .ip_family(family)
-        .user_agent(concat!("livetorrent/", env!("CARGO_PKG_VERSION")))
-        .build();
+    let config = configure(timeout, proxy, family).build();
     let agent = match from {
         Some(from) => http_from::agent(config, from),
         None => config.new_agent(),
     };
-    let mut response = agent.get(url).call()?;
+    read_body(&mut agent.get(url).call()?, limit)
+}
+
+fn read_body(response: &mut Response<Body>, limit: usize) -> Result<Vec<u8>, ureq::Error> {
     // Whether a body that just fills the limit is refused depends on how its end is told.
     let limit = u64::try_from(limit).unwrap_or(u64::MAX);
     let room = limit.saturating_add(1);

@@ -115,7 +115,7 @@ impl Dht {
         let config = Config {
             family: self.family,
             infohash: self.discovery.infohash,
-            port: self.discovery.port,
+            port: self.discovery.ports.outside(),
             rng: fastrand::Rng::new(),
         };
         let mut node = Node::new(config, self.clock.now().at);
@@ -123,6 +123,9 @@ impl Dht {
         // One byte more than is read shows that a datagram is too long.
         let mut buffer = [0; MAX_DATAGRAM + 1];
         loop {
+            if node.set_port(self.discovery.ports.outside()) {
+                schedule.again();
+            }
             while let Some(output) = node.poll() {
                 self.carry_out(&socket, &mut schedule, output).await;
             }
@@ -229,6 +232,11 @@ impl Schedule {
 
     const fn begin(&mut self) {
         self.has_begun = true;
+    }
+
+    /// There is something new to tell others.
+    const fn again(&mut self) {
+        self.last = None;
     }
 
     /// A search is over.

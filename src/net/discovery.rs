@@ -24,6 +24,7 @@ use super::{
     inbox::Inbound,
     local::Local,
     notices::Notifier,
+    ports::Ports,
     runtime::sleep,
     shown::{Shown, Watch},
 };
@@ -31,6 +32,8 @@ use crate::proto::{metainfo::Infohash, swarm::Origin};
 
 /// Ways that are remembered: trackers, DHT, local discovery and the like, of which there are fewer.
 const MAX_WAYS: usize = 64;
+/// The way by which others find us, and we nobody.
+pub(super) const PORT_MAPPING: &str = "port mapping";
 /// A viewer without a peer for so long is told why, and again after so long each time.
 const ALONE: [Duration; 3] = [
     Duration::from_secs(10),
@@ -42,8 +45,8 @@ const ALONE: [Duration; 3] = [
 #[derive(Debug, Clone)]
 pub(super) struct Discovery {
     pub(super) infohash: Infohash,
-    /// Where we take peers in; 0: nowhere.
-    pub(super) port: u16,
+    /// Where we take peers in.
+    pub(super) ports: Ports,
     /// Looks for peers. A source wants to be found only, and calls nobody.
     pub(super) viewer: bool,
     pub(super) shown: Arc<Shown>,
@@ -167,6 +170,7 @@ impl Ways {
     pub(super) fn reasons(&self) -> Vec<String> {
         let ways = self.all().into_iter();
         let mut reasons: Vec<_> = ways
+            .filter(|way| way.name != PORT_MAPPING)
             .map(|way| format!("{}: {}", way.name, way.outcome))
             .collect();
         if reasons.is_empty() {
@@ -188,7 +192,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-pub(super) use tests::bench;
+pub(super) use tests::{Bench, bench};
 
 #[cfg(test)]
 mod tests {
@@ -204,7 +208,7 @@ mod tests {
         .unwrap();
         let discovery = Discovery {
             infohash: Infohash([0xff; 20]),
-            port,
+            ports: Ports::new(port),
             viewer,
             shown: Arc::new(Shown::new(50)),
             inbox,
@@ -248,6 +252,7 @@ mod tests {
         discovery.tried("tracker http://a", 0, "nobody listens there".into());
         discovery.tried("tracker http://a", 3, "knows 3 peers".into());
         discovery.tried("DHT (IPv4)", 0, "no node answered".into());
+        discovery.tried(PORT_MAPPING, 0, "the router maps no port".into());
         let peer = "192.0.2.1:9".parse().unwrap();
         let late = io::ErrorKind::TimedOut.into();
         discovery.ways.call_failed(peer, &late);

@@ -283,6 +283,7 @@ impl Driver {
             Inbound::Candidates { origin, addresses } => {
                 self.tell(Input::Candidates { origin, addresses });
             }
+            Inbound::Mapped { port } => self.tell(Input::Mapped { port }),
         }
     }
 

@@ -12,7 +12,7 @@
 use std::{
     io,
     net::{Shutdown, SocketAddr},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -20,7 +20,7 @@ use bytes::Bytes;
 use futures_lite::{AsyncReadExt as _, AsyncWriteExt as _, future};
 
 use super::{
-    Serve,
+    Serve, Served,
     admission::{Admission, Limits},
     clock::Clock,
     runtime::{TcpStream, timeout},
@@ -57,7 +57,7 @@ pub(super) struct Server {
 struct Site {
     /// `/<name>.tstream`, decoded.
     tstream_path: Vec<u8>,
-    tstream: Bytes,
+    tstream: Served,
     tracker: Mutex<TrackerServer>,
 }
 
@@ -79,7 +79,7 @@ impl Site {
     fn new(serve: &Serve, tracker: TrackerServer) -> Self {
         Self {
             tstream_path: format!("/{}.tstream", serve.name).into_bytes(),
-            tstream: Bytes::from_owner(Arc::clone(&serve.tstream)),
+            tstream: serve.tstream.clone(),
             tracker: Mutex::new(tracker),
         }
     }
@@ -101,7 +101,7 @@ impl Site {
             )),
             path if path == self.tstream_path => Ok(Answer {
                 content_type: "application/x-bittorrent",
-                body: self.tstream.clone(),
+                body: self.tstream.get(),
             }),
             _ => Err(Refusal::NotFound),
         }
@@ -240,7 +240,7 @@ mod tests {
     fn site() -> Site {
         let serve = Serve {
             name: "Grüße & foo".into(),
-            tstream: TSTREAM.into(),
+            tstream: Served::new(TSTREAM),
         };
         Site::new(
             &serve,

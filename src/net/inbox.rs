@@ -55,4 +55,6 @@ pub(super) enum Inbound {
         origin: Origin,
         addresses: Vec<SocketAddr>,
     },
+    /// Those outside come in at this port from now on.
+    Mapped { port: u16 },
 }

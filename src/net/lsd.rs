@@ -138,7 +138,7 @@ impl Lsd {
         let group = group(place.interface.ip());
         let datagram = search(
             &group.to_string(),
-            self.discovery.port,
+            self.discovery.ports.local(),
             self.discovery.infohash,
             cookie,
         );
@@ -184,8 +184,8 @@ impl Lsd {
 
     /// Whether it is for us to answer: who asks would call us, and does not hear of us otherwise.
     const fn answers(&self, heard: &Heard) -> bool {
-        let Discovery { port, viewer, .. } = self.discovery;
-        port != 0 && heard.to_all && (!viewer || heard.search.port == 0)
+        let is_open = self.discovery.ports.local() != 0;
+        is_open && heard.to_all && (!self.discovery.viewer || heard.search.port == 0)
     }
 
     async fn tell(&self, heard: &Heard) {

@@ -21,7 +21,8 @@
 //! | `listener`, `door`, `admission` | the port, who comes in, and how many at once |
 //! | `http` | the source's tracker and `.tstream` |
 //! | `announce`, `tracker`, `client`, `http_from`, `lookup`, `back_off` | trackers and names, asked again and again |
-//! | `local` | which of our addresses is spoken from |
+//! | `local`, `ports` | which of our addresses is spoken from, at which port others come in |
+//! | `port_mapping`, `router` | that port at the router of this network |
 //! | `dht`, `lsd` | a node of the DHT on a socket; the same network by multicast |
 //! | `discovery` | what the ways to peers have in common, and what came of each |
 //! | `keeper` | the good peers of the last time, in a file |
@@ -51,6 +52,9 @@ mod lookup;
 mod lsd;
 mod notices;
 pub mod outlet;
+mod port_mapping;
+mod ports;
+mod router;
 mod runtime;
 mod shown;
 mod story;
@@ -62,11 +66,12 @@ use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use async_channel::{Sender, TrySendError};
+use bytes::Bytes;
 
 pub use discovery::Way;
 pub use listener::Listener;
@@ -84,6 +89,8 @@ use self::{
     lookup::HostPort,
     notices::NoticeThread,
     outlet::Outlet,
+    port_mapping::Held,
+    ports::Ports,
     runtime::{Runtime, Spawner},
     shown::Shown,
     story::Story,
@@ -130,6 +137,8 @@ pub struct Options {
     pub dht: bool,
     /// Look for peers on the networks that this host is on, and be found there.
     pub lsd: bool,
+    /// Have the port mapped by the router of this network.
+    pub port_mapping: bool,
     /// Viewer: the folder where peers that gave pieces are kept for the next time; none: they are not.
     pub cache: Option<PathBuf>,
     /// Where what goes on is written, for the log.
@@ -142,7 +151,34 @@ pub struct Serve {
     /// The stream's name.
     pub name: String,
     /// The `.tstream` file.
-    pub tstream: Arc<[u8]>,
+    pub tstream: Served,
+}
+
+/// A file that HTTP gives out, which may become another one.
+#[derive(Debug, Clone)]
+pub struct Served(Arc<Mutex<Bytes>>);
+
+impl Served {
+    /// These bytes.
+    #[must_use]
+    pub fn new(bytes: impl Into<Bytes>) -> Self {
+        Self(Arc::new(Mutex::new(bytes.into())))
+    }
+
+    /// Other bytes from now on.
+    pub fn set(&self, bytes: impl Into<Bytes>) {
+        *self.lock() = bytes.into();
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn get(&self) -> Bytes {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Bytes> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Something a driver tells its element, on a thread of its own, no lock held.
@@ -152,6 +188,8 @@ pub enum Notice {
     Swarm(Event),
     /// A tracker or a look-up answered or failed, in words, for the log.
     Tracker(String),
+    /// A router maps our port: those outside reach us there. Said again when that is another place.
+    Mapped(SocketAddr),
     /// There has been no peer for a while, and why: what came of each way to them, in words.
     Alone(Vec<String>),
 }
@@ -179,6 +217,8 @@ struct Running {
     announced: Announce,
     farewell: Farewell,
     local: Local,
+    ports: Ports,
+    held: Held,
 }
 
 impl Driver {
@@ -214,13 +254,15 @@ impl Driver {
         let announced = announced(&options.swarm);
         let ways = Arc::new(Ways::default());
         let local = Local::new(&options.addresses);
+        let ports = Ports::new(announced.port);
         let farewell = Farewell::default();
+        let held = Held::default();
         let max_unpublished = max_unpublished(&options.swarm);
         let setup = Setup {
             outlet: Arc::clone(&outlet),
             discovery: Discovery {
                 infohash: announced.infohash,
-                port: announced.port,
+                ports: ports.clone(),
                 viewer: matches!(options.swarm.role, Role::Viewer { .. }),
                 shown: Arc::clone(&shown),
                 inbox,
@@ -231,6 +273,7 @@ impl Driver {
             options,
             announced: announced.clone(),
             farewell: farewell.clone(),
+            held: held.clone(),
         };
         let runtime = Runtime::start("livetorrent-net", move |spawner| {
             setup.start(spawner).run(sources)
@@ -243,6 +286,8 @@ impl Driver {
                 announced,
                 farewell,
                 local,
+                ports,
+                held,
             }),
             commands,
             pieces,
@@ -325,8 +370,8 @@ impl Driver {
         }
     }
 
-    /// Ends everything within half a second, whatever peers and trackers do, after telling the
-    /// trackers `stopped` in the background. No notice begins afterwards. May be called from
+    /// Ends everything within half a second, whatever peers, trackers and the router do, after telling the
+    /// trackers `stopped` in the background and giving a mapped port back. No notice begins afterwards. May be called from
     /// the handler of a notice.
     pub fn stop(mut self) {
         self.end();
@@ -339,8 +384,18 @@ impl Driver {
         running.notices.silence();
         running.stop.close();
         self.outlet.close();
-        running.farewell.say(&running.announced, &running.local);
+        let Running {
+            announced,
+            local,
+            ports,
+            ..
+        } = &running;
+        running.farewell.say(announced, local, ports);
+        let returning = running.held.give_back();
         running.runtime.join(DRIVER_END);
+        if let Some(returning) = returning {
+            returning.wait();
+        }
         running.notices.join(HANDLER_END);
     }
 }
@@ -358,6 +413,7 @@ struct Setup {
     discovery: Discovery,
     announced: Announce,
     farewell: Farewell,
+    held: Held,
 }
 
 impl Setup {
@@ -373,6 +429,7 @@ impl Setup {
             serve,
             dht,
             lsd,
+            port_mapping,
             cache,
             trace,
         } = self.options;
@@ -387,6 +444,9 @@ impl Setup {
         }
         if lsd {
             lsd::start(discovery.clone(), addresses, &spawner);
+        }
+        if port_mapping {
+            port_mapping::start(discovery.clone(), self.held, &spawner);
         }
         let keeper = cache
             .filter(|_| discovery.viewer)

@@ -36,6 +36,8 @@ pub(super) struct Shown {
     away: AtomicBool,
     /// How often the source came back.
     returns: AtomicUsize,
+    /// How often our port outside became another.
+    moves: AtomicUsize,
     /// A token for each [`Watch`] when there is more, or something else, to look for.
     watches: Mutex<Vec<Sender<()>>>,
 }
@@ -44,10 +46,11 @@ pub(super) struct Shown {
 #[derive(Debug)]
 pub(super) struct Watch {
     shown: Arc<Shown>,
-    /// A source looks for nobody: nothing changes for it.
+    /// A source looks for nobody.
     viewer: bool,
     changed: Receiver<()>,
     returns: usize,
+    moves: usize,
 }
 
 impl Shown {
@@ -59,6 +62,7 @@ impl Shown {
             enough: max_peers.min(ENOUGH_PEERS),
             away: AtomicBool::new(false),
             returns: AtomicUsize::new(0),
+            moves: AtomicUsize::new(0),
             watches: Mutex::default(),
         }
     }
@@ -93,7 +97,14 @@ impl Shown {
             viewer,
             changed,
             returns: self.returns.load(Ordering::Relaxed),
+            moves: self.moves.load(Ordering::Relaxed),
         }
+    }
+
+    /// Those outside come in at another port from now on.
+    pub(super) fn port_moved(&self) {
+        self.moves.fetch_add(1, Ordering::Relaxed);
+        self.tell_change();
     }
 
     pub(super) fn observe(&self, event: &Event) {
@@ -141,7 +152,7 @@ impl Shown {
 impl Watch {
     /// Waits until what this and [`Shown`] tell may be something else.
     pub(super) async fn changed(&self) {
-        if !self.viewer || self.changed.recv().await.is_err() {
+        if self.changed.recv().await.is_err() {
             future::pending::<()>().await;
         }
     }
@@ -151,17 +162,22 @@ impl Watch {
         self.viewer && !self.shown.is_content()
     }
 
-    /// Whether the source came back since this was asked last.
-    fn take_return(&mut self) -> bool {
+    /// Whether the source came back, which is nothing to itself, or our port is another since this was
+    /// asked last.
+    fn take_news(&mut self) -> bool {
         let returns = self.shown.returns.load(Ordering::Relaxed);
-        std::mem::replace(&mut self.returns, returns) != returns
+        let moves = self.shown.moves.load(Ordering::Relaxed);
+        let returned = std::mem::replace(&mut self.returns, returns) != returns;
+        let moved = std::mem::replace(&mut self.moves, moves) != moves;
+        self.viewer && returned || moved
     }
 
     /// Waits until so much time is over since `began`: `lonely` while there is more to look for, or
-    /// `usual`. Ends at once, and is true, when the source came back.
+    /// `usual`. Ends at once, and is true, when the source came back or our port is
+    /// another.
     pub(super) async fn rest(&mut self, began: Instant, lonely: Duration, usual: Duration) -> bool {
         loop {
-            if self.viewer && self.take_return() {
+            if self.take_news() {
                 return true;
             }
             let looks = self.looks_for_peers();
@@ -222,7 +238,7 @@ mod tests {
         shown.observe(&added());
         for watch in &mut watches {
             future::block_on(watch.changed());
-            assert!(!watch.take_return());
+            assert!(!watch.take_news());
         }
         shown.observe(&added());
         for watch in &mut watches {
@@ -233,8 +249,8 @@ mod tests {
         for watch in &mut watches {
             future::block_on(watch.changed());
             assert!(future::block_on(future::poll_once(watch.changed())).is_none());
-            assert!(watch.take_return());
-            assert!(!watch.take_return());
+            assert!(watch.take_news());
+            assert!(!watch.take_news());
         }
         drop(watches);
         shown.observe(&Event::SourceAway);
@@ -242,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rest_is_short_for_the_lonely_and_ends_when_the_source_is_back() {
+    fn a_rest_is_short_for_the_lonely_and_ends_when_the_source_is_back_or_our_port_another() {
         const HOUR: Duration = Duration::from_secs(3600);
         let shown = Arc::new(Shown::new(1));
         let began = Instant::now();
@@ -262,7 +278,13 @@ mod tests {
         let mut source = shown.watch(false);
         shown.observe(&Event::SourceAway);
         shown.observe(&Event::SourceBack);
-        let rest = source.rest(began, Duration::ZERO, HOUR);
-        assert_eq!(future::block_on(future::poll_once(rest)), None);
+        let mut rests = || {
+            let rest = source.rest(began, Duration::ZERO, HOUR);
+            future::block_on(future::poll_once(rest))
+        };
+        assert_eq!(rests(), None);
+        shown.port_moved();
+        assert_eq!(rests(), Some(true));
+        assert_eq!(rests(), None);
     }
 }

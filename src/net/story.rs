@@ -92,6 +92,9 @@ impl Story {
                 };
                 self.tell(format_args!("{who} names {}", List(addresses)));
             }
+            Input::Mapped { port } => {
+                self.tell(format_args!("to be called at port {port} by those outside"));
+            }
             Input::Connected {
                 conn,
                 address,

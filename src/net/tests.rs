@@ -79,6 +79,7 @@ impl Stream {
             serve: None,
             dht: true,
             lsd: true,
+            port_mapping: true,
             cache: None,
             trace: None,
         }
@@ -88,7 +89,7 @@ impl Stream {
         let options = Options {
             serve: Some(Serve {
                 name: "net test".into(),
-                tstream: TSTREAM.into(),
+                tstream: Served::new(TSTREAM),
             }),
             ..self.options(Role::Source)
         };

@@ -19,6 +19,7 @@ use super::{
     client::{self, Via},
     local::{Local, any},
     lookup::HostPort,
+    ports::Ports,
     runtime::{resolve, unblock, unblock_detached},
 };
 use crate::proto::{
@@ -107,7 +108,7 @@ impl Tracker {
     }
 
     /// Tells it something that needs no answer.
-    pub(super) fn tell(self, request: Announce, local: Local) {
+    pub(super) fn tell(self, request: Announce, local: Local, ports: Ports) {
         unblock_detached(move || {
             let HostPort { host, port } = self.target.clone();
             let found = std::net::ToSocketAddrs::to_socket_addrs(&(host, port));
@@ -116,7 +117,12 @@ impl Tracker {
                 .into_iter()
                 .flatten()
             {
-                let _ = self.ask_blocking(address, request.clone(), &local, FAREWELL_TIME);
+                let port = ports.towards(address.ip());
+                let request = Announce {
+                    port,
+                    ..request.clone()
+                };
+                let _ = self.ask_blocking(address, request, &local, FAREWELL_TIME);
             }
         });
     }

@@ -142,7 +142,7 @@ impl Request {
     }
 
     fn pcp_answer(&self, datagram: &[u8]) -> Option<Answer> {
-        if *datagram.get(1)? != ANSWER | PCP_MAP {
+        if datagram.len() < PCP_HEADER || datagram[1] != ANSWER | PCP_MAP {
             return None;
         }
         match u16::from(*datagram.get(3)?) {

@@ -463,6 +463,14 @@ impl Node {
         }
     }
 
+    /// We take peers in there from now on; whether that is another port than before. The next search
+    /// tells others of it.
+    pub const fn set_port(&mut self, port: u16) -> bool {
+        let is_other = self.config.port != port;
+        self.config.port = port;
+        is_other
+    }
+
     /// A peer that takes nobody in is no use to those who look for nodes either (BEP 43).
     const fn answers_at_all(&self) -> bool {
         self.config.port != 0

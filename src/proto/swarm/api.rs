@@ -70,7 +70,7 @@ pub struct Config {
     pub role: Role,
     /// Ours for this run: `-LV0100-` and 12 random bytes.
     pub peer_id: [u8; 20],
-    /// Where we accept connections; 0: nowhere.
+    /// Where we accept connections; 0: nowhere. Those outside may know another port ([`Input::Mapped`]).
     pub listen_port: u16,
     /// Most connections.
     pub max_peers: usize,
@@ -160,6 +160,11 @@ pub enum Input {
         origin: Origin,
         /// The addresses.
         addresses: Vec<SocketAddr>,
+    },
+    /// Those outside reach us at this port from now on, as a router maps it.
+    Mapped {
+        /// In place of [`Config::listen_port`], which others still call.
+        port: u16,
     },
     /// Source: a new piece, its sequence above every earlier one.
     Publish(Piece),

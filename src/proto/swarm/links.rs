@@ -15,7 +15,7 @@ use bytes::Bytes;
 
 use super::{
     super::{
-        address::network,
+        address::{Scope, network},
         address_book::Trust,
         peer::{Peer, Phase, REQQ},
         time::{Instant, Now},
@@ -147,6 +147,40 @@ impl Swarm {
             return;
         };
         let turned_away = peer.turned_away;
+        self.introduce(now, conn);
+        let bits = if turned_away { None } else { self.bitfield() };
+        self.send(
+            now.at,
+            conn,
+            bits.map_or(Message::HaveNone, Message::Bitfield),
+        );
+        if let Some(peer) = self.peers.get_mut(&conn) {
+            peer.greeted_at = now.at;
+        }
+    }
+
+    /// A router maps our port to this one outside. Whom we greeted there with another hears of it.
+    pub(super) fn mapped(&mut self, now: Now, port: u16) {
+        if std::mem::replace(&mut self.outside_port, port) == port {
+            return;
+        }
+        let is_told = |peer: &Peer| {
+            let is_outside = Scope::of(peer.address.ip()) == Scope::Public;
+            is_outside && peer.phase != Phase::Handshake && !peer.turned_away
+        };
+        let told = self.peers.iter().filter(|(_, peer)| is_told(peer));
+        let told: Vec<_> = told.map(|(&conn, _)| conn).collect();
+        for conn in told {
+            self.introduce(now, conn);
+        }
+    }
+
+    /// Sends the extended handshake.
+    fn introduce(&mut self, now: Now, conn: ConnId) {
+        let Some(peer) = self.peers.get(&conn) else {
+            return;
+        };
+        let turned_away = peer.turned_away;
         let address = peer.address;
         let live = self.live(now);
         let told_tip = live.tip.and_then(|_| self.tip_sequence());
@@ -158,10 +192,10 @@ impl Swarm {
                 ut_pex,
                 ..ExtensionIds::OURS
             },
-            listen_port: Some(if self.config.upload_enabled {
-                self.config.listen_port
-            } else {
-                0
+            listen_port: Some(match Scope::of(address.ip()) {
+                _ if !self.config.upload_enabled => 0,
+                Scope::Public => self.outside_port,
+                Scope::Private | Scope::Loopback => self.config.listen_port,
             }),
             client: CLIENT.to_owned(),
             reqq: Some(REQQ as u32),
@@ -172,17 +206,10 @@ impl Swarm {
             }),
         };
         self.extend(now.at, conn, EXTENDED_HANDSHAKE, handshake.encode());
-        let bits = if turned_away { None } else { self.bitfield() };
-        self.send(
-            now.at,
-            conn,
-            bits.map_or(Message::HaveNone, Message::Bitfield),
-        );
         if let Some(peer) = self.peers.get_mut(&conn) {
             peer.told_tip = told_tip;
             peer.told_version = self.live_version;
             peer.told_at = now.at;
-            peer.greeted_at = now.at;
         }
     }
 
@@ -346,16 +373,9 @@ impl Swarm {
         peer.entries = handshake.entries;
         peer.extensions = Some(handshake.m);
         peer.reqq = handshake.reqq.map_or(REQQ, |reqq| reqq as usize);
-        if let Some(port) = handshake.listen_port.filter(|_| peer.inbound) {
-            let listening = SocketAddr::new(peer.address.ip(), port);
-            peer.listening = (port != 0).then_some(listening);
-        }
-        if let Some(listening) = peer.listening
-            && self.book.refuses_address(now.at, listening)
-        {
-            return Err(Farewell::rule("refused for lying"));
-        }
-        if peer.turned_away {
+        let turned_away = peer.turned_away;
+        self.takes_in_at(now, conn, handshake.listen_port)?;
+        if turned_away {
             self.send_pex(now.at, conn);
             return Err(Farewell::rule("full"));
         }
@@ -392,6 +412,22 @@ impl Swarm {
         Ok(())
     }
 
+    /// Where a peer says that it takes others in: one that called may be at another port than it speaks from.
+    fn takes_in_at(&mut self, now: Now, conn: ConnId, port: Option<u16>) -> Result<(), Farewell> {
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return Ok(());
+        };
+        if let Some(port) = port.filter(|port| peer.inbound && *port != 0) {
+            peer.listening = Some(SocketAddr::new(peer.address.ip(), port));
+        }
+        match peer.listening {
+            Some(listening) if self.book.refuses_address(now.at, listening) => {
+                Err(Farewell::rule("refused for lying"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// An extended message (BEP 10) from a peer that is ready.
     pub(super) fn extended(
         &mut self,
@@ -402,8 +438,10 @@ impl Swarm {
     ) -> Result<(), Farewell> {
         let proof = |error: PayloadError| Farewell::proof(error.to_string());
         if id == EXTENDED_HANDSHAKE {
-            // BEP 10 lets a peer repeat it; only the live part may have changed.
+            // BEP 10 lets a peer repeat it; the live part may have changed, and a router may have mapped
+            // another port.
             let handshake = ExtendedHandshake::decode(payload).map_err(proof)?;
+            self.takes_in_at(now, conn, handshake.listen_port)?;
             return match handshake.live {
                 Some(live) => self.take_live(now, conn, live),
                 None => Ok(()),

@@ -177,6 +177,8 @@ pub struct Swarm {
     parents: [Option<ConnId>; CLASSES],
     rng: fastrand::Rng,
     config: Config,
+    /// Where those outside call us; the port of `config` unless a router maps another.
+    outside_port: u16,
     verifier: Box<dyn Verify>,
     book: AddressBook,
     dials: Dials,
@@ -278,6 +280,7 @@ impl Swarm {
             look: true,
             news: false,
             rechoke: false,
+            outside_port: config.listen_port,
             config,
         };
         swarm
@@ -324,6 +327,7 @@ impl Swarm {
                 }
                 self.dial(now);
             }
+            Input::Mapped { port } => self.mapped(now, port),
             Input::Publish(piece) => self.publish(now, piece),
             Input::Room(places) => self.room(places),
             Input::SetPlayback(playback) => self.set_playback(now, playback),

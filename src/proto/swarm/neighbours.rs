@@ -393,12 +393,12 @@ impl Swarm {
     pub(super) fn seen_at(&mut self, from: IpAddr, ours: IpAddr) {
         let ours = ours.to_canonical();
         let outside = |ip| Scope::of(ip) == Scope::Public;
-        if !outside(from) || !outside(ours) || self.config.listen_port == 0 {
+        if !outside(from) || !outside(ours) || self.outside_port == 0 {
             return;
         }
         let witnesses = &mut self.witnesses[usize::from(ours.is_ipv6())];
         if witnesses.heard(from, ours, ENOUGH_WITNESSES) {
-            let address = SocketAddr::new(ours, self.config.listen_port);
+            let address = SocketAddr::new(ours, self.outside_port);
             self.book.is_ours(address);
         }
     }

@@ -410,6 +410,60 @@ fn a_source_of_several_addresses_is_connected_to_once_and_a_borrowed_id_stands_i
     assert!(script.dialled.contains(&named[1]), "{:?}", script.dialled);
 }
 
+/// The ports of the extended handshakes that `conn` was sent since the last time.
+fn told_ports(script: &mut Script, conn: ConnId) -> Vec<Option<u16>> {
+    let told = script.take_sent(conn).into_iter();
+    told.filter_map(|message| match message {
+        Message::Extended { id: 0, payload } => {
+            Some(ExtendedHandshake::decode(&payload).unwrap().listen_port)
+        }
+        _ => None,
+    })
+    .collect()
+}
+
+#[test]
+fn those_outside_are_told_of_the_port_that_a_router_maps() {
+    let mut script = Script::viewer();
+    let ours = [198, 51, 100, 7].into();
+    let outside = |number: u8| SocketAddr::from(([203, 0, number, 1], 5000));
+    let home = |number: u8| SocketAddr::from(([192, 168, 0, number], 5000));
+    is_seen_at(&mut script, 1, outside(1), ours);
+    is_seen_at(&mut script, 2, home(2), ours);
+    for conn in [ConnId(1), ConnId(2)] {
+        assert_eq!(told_ports(&mut script, conn), [Some(7764)]);
+    }
+    script.input(Input::Mapped { port: 40_000 });
+    script.input(Input::Mapped { port: 40_000 });
+    assert_eq!(told_ports(&mut script, ConnId(1)), [Some(40_000)]);
+    assert_eq!(told_ports(&mut script, ConnId(2)), []);
+    is_seen_at(&mut script, 3, outside(3), ours);
+    is_seen_at(&mut script, 4, home(4), ours);
+    assert_eq!(told_ports(&mut script, ConnId(3)), [Some(40_000)]);
+    assert_eq!(told_ports(&mut script, ConnId(4)), [Some(7764)]);
+}
+
+#[test]
+fn a_caller_may_say_later_that_it_takes_others_in_at_another_port() {
+    let mut script = Script::viewer();
+    let piece = script.seal(300, Flags::RANDOM_ACCESS);
+    let conn = script.meet_holder(1, &piece);
+    let hello = ExtendedHandshake {
+        m: ExtensionIds::OURS,
+        listen_port: Some(40_000),
+        ..Default::default()
+    };
+    let payload = hello.encode();
+    script.say(conn, Message::Extended { id: 0, payload });
+    let peer = script.swarm.peers.get(&conn).unwrap();
+    let dialled = SocketAddr::new(peer.address.ip(), 40_000);
+    assert_eq!(
+        peer.listening,
+        peer.inbound.then_some(dialled).or(Some(peer.address))
+    );
+    assert!(script.hung_up.is_empty());
+}
+
 /// A peer at this address calls and sees us at `ours`.
 fn is_seen_at(script: &mut Script, number: u64, address: SocketAddr, ours: IpAddr) {
     let conn = ConnId(number);
