@@ -429,8 +429,9 @@ impl Broadcast {
             peers: Vec::new(),
             auxiliary,
             serve: Some(Serve {
-                name: name.to_owned(),
                 tstream: metainfo.to_bytes().into(),
+                public: settings.status_public,
+                listener: None,
             }),
             dht: settings.peer.dht,
             lsd: settings.peer.lsd,

@@ -6,8 +6,8 @@
 //
 // SPDX-License-Identifier: MPL-2.0
 
-//! The source's HTTP (PROTOCOL §8): its tracker and its `.tstream`. Requests choose among answers
-//! held in memory; no path is ever opened.
+//! HTTP (PROTOCOL §8): the source's tracker, the `.tstream` and the status page. Requests choose among
+//! answers held in memory; no path is ever opened.
 
 use std::{
     io,
@@ -23,10 +23,14 @@ use super::{
     Serve,
     admission::{Admission, Limits},
     clock::Clock,
-    runtime::{TcpStream, timeout},
+    runtime::{TcpStream, sleep, timeout},
+    shown::Shown,
+    status::{Board, Feed, TICK},
 };
 use crate::proto::{
     http::{Refusal, Request},
+    status::{self, ASSETS, About, Document, Sight},
+    swarm::{Config, Role},
     tracker::{Call, TrackerServer},
 };
 
@@ -40,6 +44,8 @@ const CONNECTIONS: Limits = Limits {
     per_address: 8,
     loopback: 64,
 };
+/// What somebody reads who called this host by a name of his own.
+const MISDIRECTED: &str = "421 Misdirected Request: on this machine, ask for localhost";
 /// What is read and thrown away after the answer, so that closing does not destroy it.
 const MAX_DRAIN: usize = 64 * 1024;
 
@@ -47,6 +53,7 @@ const MAX_DRAIN: usize = 64 * 1024;
 #[derive(Debug)]
 pub(super) struct Server {
     site: Site,
+    shown: Arc<Shown>,
     clock: Clock,
     connections: Admission,
     head_time: Duration,
@@ -58,7 +65,9 @@ struct Site {
     /// `/<name>.tstream`, decoded.
     tstream_path: Vec<u8>,
     tstream: Bytes,
-    tracker: Mutex<TrackerServer>,
+    /// None: a viewer's.
+    tracker: Option<Mutex<TrackerServer>>,
+    board: Board,
 }
 
 /// The two ends of a connection.
@@ -72,88 +81,171 @@ struct Ends {
 #[derive(Debug)]
 struct Answer {
     content_type: &'static str,
-    body: Bytes,
+    /// Further headers, each with its end of line.
+    headers: &'static str,
+    body: Body,
+}
+
+#[derive(Debug)]
+enum Body {
+    Whole(Bytes),
+    /// It goes on until somebody hangs up.
+    Feed(Feed),
 }
 
 impl Site {
-    fn new(serve: &Serve, tracker: TrackerServer) -> Self {
-        Self {
-            tstream_path: format!("/{}.tstream", serve.name).into_bytes(),
-            tstream: Bytes::from_owner(Arc::clone(&serve.tstream)),
-            tracker: Mutex::new(tracker),
+    fn answer(&self, request: &Request, ends: Ends, clock: &Clock) -> Result<Answer, Refusal> {
+        let about = self.board.about();
+        let sight = || Sight::of(about, ends.asker.ip(), request);
+        if about.viewer {
+            // Nothing of a viewer is for others.
+            sight()?;
+        }
+        match (&request.path[..], &self.tracker) {
+            (b"/announce", Some(tracker)) => {
+                let mut tracker = tracker.lock().unwrap_or_else(PoisonError::into_inner);
+                let call = Call {
+                    asker: ends.asker.ip(),
+                    local: ends.local,
+                    called: request.host_address(),
+                };
+                let body = tracker.announce(clock.now().at, &request.query, call);
+                Ok(Answer::new("text/plain", body))
+            }
+            (b"/scrape", Some(tracker)) => {
+                let mut tracker = tracker.lock().unwrap_or_else(PoisonError::into_inner);
+                let body = tracker.scrape(clock.now().at, &request.query);
+                Ok(Answer::new("text/plain", body))
+            }
+            (path, _) if path == self.tstream_path => {
+                let body = self.tstream.clone();
+                Ok(Answer::new("application/x-bittorrent", body))
+            }
+            (path, _) => {
+                let asset = ASSETS.iter().find(|asset| asset.path.as_bytes() == path);
+                let document = Document::at(path, request.takes_openmetrics);
+                match (document, asset) {
+                    (Some(document), _) => self.document(document, request, ends, sight()?),
+                    (None, Some(asset)) => {
+                        sight()?;
+                        let body = Bytes::from_static(asset.body.as_bytes());
+                        Ok(Answer::of_page(asset.content_type, body))
+                    }
+                    (None, None) => Err(Refusal::NotFound),
+                }
+            }
         }
     }
 
-    fn answer(&self, request: &Request, ends: Ends, clock: &Clock) -> Result<Answer, Refusal> {
-        let tracker = || self.tracker.lock().unwrap_or_else(PoisonError::into_inner);
-        match &request.path[..] {
-            b"/announce" => Ok(Answer::tracker(tracker().announce(
-                clock.now().at,
-                &request.query,
-                Call {
-                    asker: ends.asker.ip(),
-                    local: ends.local,
-                    called: request.host,
-                },
-            ))),
-            b"/scrape" => Ok(Answer::tracker(
-                tracker().scrape(clock.now().at, &request.query),
-            )),
-            path if path == self.tstream_path => Ok(Answer {
-                content_type: "application/x-bittorrent",
-                body: self.tstream.clone(),
-            }),
-            _ => Err(Refusal::NotFound),
+    fn document(
+        &self,
+        document: Document,
+        request: &Request,
+        ends: Ends,
+        sight: Sight,
+    ) -> Result<Answer, Refusal> {
+        if document == Document::Event && !request.head_only {
+            let feed = self.board.listen(ends.asker.ip(), request.relayed, sight);
+            let mut answer = Answer::of_page(document.content_type(), Bytes::new());
+            answer.body = Body::Feed(feed.ok_or(Refusal::Busy)?);
+            return Ok(answer);
         }
+        let body = self.board.document(document, sight);
+        Ok(Answer::of_page(document.content_type(), body))
+    }
+
+    fn known(&self, clock: &Clock) -> Option<u64> {
+        let tracker = self.tracker.as_ref()?;
+        let mut tracker = tracker.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(tracker.known(clock.now().at) as u64)
     }
 }
 
 impl Answer {
-    fn tracker(body: Vec<u8>) -> Self {
+    fn new(content_type: &'static str, body: impl Into<Bytes>) -> Self {
         Self {
-            content_type: "text/plain",
-            body: body.into(),
+            content_type,
+            headers: "",
+            body: Body::Whole(body.into()),
+        }
+    }
+
+    fn of_page(content_type: &'static str, body: Bytes) -> Self {
+        Self {
+            headers: status::HEADERS,
+            ..Self::new(content_type, body)
         }
     }
 }
 
 /// The head of a response, and its body.
-fn response(request: Result<(&Request, Answer), Refusal>) -> (String, Bytes) {
-    let (status, content_type, length, body, extra) = match request {
-        Ok((request, answer)) => {
-            let length = answer.body.len();
-            let body = if request.head_only {
-                Bytes::new()
-            } else {
-                answer.body
-            };
-            ("200 OK", answer.content_type, length, body, "")
-        }
+fn response(answer: Result<Answer, Refusal>) -> (String, Body) {
+    let (status, content_type, body, headers) = match answer {
+        Ok(answer) => ("200 OK", answer.content_type, answer.body, answer.headers),
         Err(refusal) => {
-            let allow = match refusal {
+            let headers = match refusal {
                 // RFC 9110 §15.5.6 asks for it.
                 Refusal::Method => "Allow: GET, HEAD\r\n",
+                Refusal::Busy => "Retry-After: 10\r\n",
                 _ => "",
             };
-            let body = Bytes::from_static(refusal.status().as_bytes());
-            (refusal.status(), "text/plain", body.len(), body, allow)
+            let text = match refusal {
+                Refusal::Misdirected => MISDIRECTED,
+                _ => refusal.status(),
+            };
+            let body = Bytes::from_static(text.as_bytes());
+            (refusal.status(), "text/plain", Body::Whole(body), headers)
         }
     };
+    let length = match &body {
+        Body::Whole(body) => format!("Content-Length: {}\r\n", body.len()),
+        Body::Feed(_) => String::new(),
+    };
     let head = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n\
-         {extra}Connection: close\r\n\r\n"
+        "HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\n{length}\
+         {headers}Connection: close\r\n\r\n"
     );
     (head, body)
 }
 
 impl Server {
-    /// Serves a source's file and tracker.
-    pub(super) fn new(serve: &Serve, tracker: TrackerServer, clock: Clock) -> Self {
+    /// Serves what `config` is about.
+    pub(super) fn new(serve: &Serve, config: &Config, shown: Arc<Shown>, clock: Clock) -> Self {
+        let is_viewer = config.role != Role::Source;
+        let metainfo = &config.metainfo;
+        let about = About {
+            upload_budget: config.upload_budget,
+            max_upload_rate: config.max_upload_rate,
+            public: serve.public,
+            ..About::new(metainfo, is_viewer)
+        };
+        let tracker = (!is_viewer).then(|| {
+            let rng = fastrand::Rng::new();
+            let infohash = metainfo.info.infohash();
+            Mutex::new(TrackerServer::new(infohash, config.peer_id, rng))
+        });
+        let site = Site {
+            tstream_path: format!("/{}.tstream", about.name).into_bytes(),
+            tstream: Bytes::from_owner(Arc::clone(&serve.tstream)),
+            tracker,
+            board: Board::new(about, clock),
+        };
         Self {
-            site: Site::new(serve, tracker),
+            site,
+            shown,
             clock,
             connections: Admission::new(CONNECTIONS),
             head_time: HEAD_TIME,
+        }
+    }
+
+    /// Keeps the status page's figures for as long as the driver is there.
+    pub(super) async fn keep_record(self: Arc<Self>) {
+        loop {
+            let announced = self.site.known(&self.clock);
+            let (stats, published) = (self.shown.stats(), self.shown.published());
+            self.site.board.note(stats, published, announced);
+            sleep(TICK).await;
         }
     }
 
@@ -162,34 +254,38 @@ impl Server {
         let ticket = self.connections.admit(asker.ip());
         // A client that goes away, or is too slow, gets no more than that.
         let exchange = timeout(CONNECTION_TIME, self.exchange(&stream, asker, first));
-        let _ = future::or(exchange, async {
+        let exchange = future::or(exchange, async {
             ticket.revoked().await;
             None
         })
         .await;
+        drop(ticket);
+        if let Some(Ok(Some(feed))) = exchange {
+            self.site.board.tell(&stream, feed).await;
+        }
     }
 
+    /// What goes on after the answer's head, if anything does.
     async fn exchange(
         &self,
         mut stream: &TcpStream,
         asker: SocketAddr,
         first: Vec<u8>,
-    ) -> io::Result<()> {
+    ) -> io::Result<Option<Feed>> {
         let local = stream.local_addr()?;
         let request = timeout(self.head_time, read_head(stream, first))
             .await
             .unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))?;
-        let answer = request
-            .as_ref()
-            .map_err(|refusal| *refusal)
-            .and_then(|request| {
-                let ends = Ends { asker, local };
-                let answer = self.site.answer(request, ends, &self.clock)?;
-                Ok((request, answer))
-            });
+        let head_only = matches!(&request, Ok(request) if request.head_only);
+        let ends = Ends { asker, local };
+        let answer = request.and_then(|request| self.site.answer(&request, ends, &self.clock));
         let (head, body) = response(answer);
         stream.write_all(head.as_bytes()).await?;
-        stream.write_all(&body).await?;
+        match body {
+            Body::Feed(feed) => return Ok(Some(feed)),
+            Body::Whole(body) if !head_only => stream.write_all(&body).await?,
+            Body::Whole(_) => {}
+        }
         stream.shutdown(Shutdown::Write)?;
         let mut drained = 0;
         let mut buffer = [0; 8 * 1024];
@@ -199,7 +295,7 @@ impl Server {
                 bytes => drained += bytes,
             }
         }
-        Ok(())
+        Ok(None)
     }
 }
 
@@ -231,40 +327,54 @@ mod tests {
         net,
     };
 
-    use super::super::runtime::Runtime;
+    use super::super::{runtime::Runtime, status::tests::board};
     use crate::proto::metainfo::Infohash;
 
     const TSTREAM: &[u8] = b"d4:infod4:name3:fooee";
+    const NAME: &str = "Grüße & foo";
+    const FILE: &str = "/Gr%C3%BC%C3%9Fe%20%26%20foo.tstream";
     const INFOHASH: Infohash = Infohash(*b"aaaaaaaaaaaaaaaaaaaa");
 
     fn site() -> Site {
-        let serve = Serve {
-            name: "Grüße & foo".into(),
-            tstream: TSTREAM.into(),
-        };
-        Site::new(
-            &serve,
-            TrackerServer::new(INFOHASH, [b'p'; 20], fastrand::Rng::new()),
-        )
+        Site {
+            tstream_path: format!("/{NAME}.tstream").into_bytes(),
+            tstream: Bytes::from_static(TSTREAM),
+            tracker: Some(Mutex::new(TrackerServer::new(
+                INFOHASH,
+                [b'p'; 20],
+                fastrand::Rng::new(),
+            ))),
+            board: board(NAME, false),
+        }
     }
 
-    fn ends() -> Ends {
+    fn viewers_site() -> Site {
+        Site {
+            tracker: None,
+            board: board(NAME, true),
+            ..site()
+        }
+    }
+
+    fn ends(asker: &str) -> Ends {
         Ends {
-            asker: "127.0.0.1:5000".parse().unwrap(),
+            asker: asker.parse().unwrap(),
             local: "127.0.0.1:7764".parse().unwrap(),
         }
     }
 
-    /// Head and body of the answer to a whole head.
-    fn ask(head: &[u8]) -> (String, Bytes) {
+    /// Head and body of a site's answer to a whole head.
+    fn ask_from(site: &Site, asker: &str, head: &[u8]) -> (String, Bytes) {
         let request = Request::parse(head).map(|request| request.expect("the head is whole"));
-        let site = site();
-        response(
-            request
-                .as_ref()
-                .map_err(|refusal| *refusal)
-                .and_then(|request| Ok((request, site.answer(request, ends(), &Clock::new())?))),
-        )
+        let answer = request.and_then(|request| site.answer(&request, ends(asker), &Clock::new()));
+        match response(answer) {
+            (head, Body::Whole(body)) => (head, body),
+            (head, Body::Feed(_)) => (head, Bytes::new()),
+        }
+    }
+
+    fn ask(head: &[u8]) -> (String, Bytes) {
+        ask_from(&site(), "127.0.0.1:5000", head)
     }
 
     fn get(target: &str) -> (String, Bytes) {
@@ -287,27 +397,117 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_head_request_gets_the_length_but_no_body() {
-        let (head, body) = ask(b"HEAD /Gr%C3%BC%C3%9Fe%20%26%20foo.tstream HTTP/1.1\r\n\r\n");
-        assert!(head.contains(&format!("\r\nContent-Length: {}\r\n", TSTREAM.len())));
-        assert!(body.is_empty());
-    }
+    /// Everything of the status page.
+    const PAGE: [&str; 7] = [
+        "/",
+        "/stats.json",
+        "/metrics",
+        "/events",
+        "/status.css",
+        "/status.js",
+        "/status.svg",
+    ];
 
     #[test]
-    fn no_path_but_the_three_is_there() {
+    fn no_path_but_the_known_is_there() {
         for target in [
-            "/",
             "/foo.tstream",
             "/../foo.sauth",
             "/%2e%2e/foo.sauth",
             "//etc/passwd",
+            "//",
+            "/.",
             "/announce/",
-            "http://example.org",
+            "/index.html",
+            "/status.css/",
+            "/Metrics",
+            "http://example.org/status",
         ] {
             let (head, _) = get(target);
             assert!(head.starts_with("HTTP/1.1 404 "), "{target}: {head}");
         }
+    }
+
+    #[test]
+    fn the_status_page_is_there_with_a_strict_policy() {
+        for target in PAGE {
+            for host in ["localhost:7764", "127.0.0.1:7764", "[::1]:7764"] {
+                let head = format!("GET {target}?x HTTP/1.1\r\nHost: {host}\r\n\r\n");
+                let (head, body) = ask(head.as_bytes());
+                assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{target}: {head}");
+                for header in [
+                    "\r\nContent-Security-Policy: default-src 'none'; script-src 'self'; ",
+                    "\r\nX-Content-Type-Options: nosniff\r\n",
+                    "\r\nCache-Control: no-store\r\n",
+                ] {
+                    assert!(head.contains(header), "{target}: {head}");
+                }
+                assert_eq!(body.is_empty(), target == "/events");
+                assert_eq!(head.contains("Content-Length"), target != "/events");
+            }
+        }
+    }
+
+    #[test]
+    fn metrics_come_in_the_format_that_is_asked_for() {
+        let head = |accept| {
+            let head =
+                format!("GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\n\r\n");
+            ask(head.as_bytes()).0
+        };
+        let openmetrics = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+        assert!(head(openmetrics).contains(openmetrics));
+        assert!(head("*/*").contains("text/plain; version=0.0.4"));
+    }
+
+    #[test]
+    fn the_page_is_not_for_who_calls_this_host_by_another_name_but_tracker_and_file_are() {
+        let get = |target| {
+            ask(format!("GET {target} HTTP/1.1\r\nHost: attacker.example\r\n\r\n").as_bytes())
+        };
+        for target in PAGE {
+            let (head, _) = get(target);
+            assert!(head.starts_with("HTTP/1.1 421 "), "{target}: {head}");
+        }
+        for target in ["/announce", "/scrape", FILE] {
+            let (head, _) = get(target);
+            assert!(head.starts_with("HTTP/1.1 200 "), "{target}: {head}");
+        }
+    }
+
+    #[test]
+    fn a_viewer_has_no_tracker_and_answers_its_own_machine_alone() {
+        let site = viewers_site();
+        let get = |asker, host, target| {
+            let head = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+            ask_from(&site, asker, head.as_bytes()).0
+        };
+        let here = |target| get("127.0.0.1:5000", "localhost", target);
+        for target in PAGE.into_iter().chain([FILE]) {
+            assert!(here(target).starts_with("HTTP/1.1 200 "), "{target}");
+            let rebound = get("127.0.0.1:5000", "attacker.example", target);
+            assert!(rebound.starts_with("HTTP/1.1 421 "), "{target}");
+            let outside = get("192.0.2.1:5000", "localhost", target);
+            assert!(outside.starts_with("HTTP/1.1 403 "), "{target}");
+        }
+        for target in ["/announce", "/scrape"] {
+            assert!(here(target).starts_with("HTTP/1.1 404 "), "{target}");
+        }
+    }
+
+    #[test]
+    fn who_finds_no_place_to_listen_is_told_to_come_again() {
+        let site = site();
+        let listen = || {
+            let request = b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n";
+            let request = Request::parse(request).unwrap().unwrap();
+            response(site.answer(&request, ends("127.0.0.1:5000"), &Clock::new()))
+        };
+        let all: Vec<_> = (0..17).map(|_| listen()).collect();
+        let (head, _) = all.last().unwrap();
+        assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
+        assert!(head.contains("\r\nRetry-After: 10\r\n"), "{head}");
+        assert!(all[15].0.starts_with("HTTP/1.1 200 "));
     }
 
     #[test]
@@ -326,6 +526,16 @@ mod tests {
         }
     }
 
+    fn server(head_time: Duration) -> Server {
+        Server {
+            site: site(),
+            shown: Arc::new(Shown::new(1)),
+            clock: Clock::new(),
+            connections: Admission::new(CONNECTIONS),
+            head_time,
+        }
+    }
+
     /// What a server answers to bytes that come in these parts, until it closes.
     fn talk(head_time: Duration, parts: &[&[u8]]) -> Vec<u8> {
         const LIMIT: Duration = Duration::from_secs(20);
@@ -335,12 +545,7 @@ mod tests {
         client.set_nodelay(true).unwrap();
         let (near, asker) = listener.accept().unwrap();
         let runtime = Runtime::start("test", move |_| async move {
-            let server = Server {
-                site: site(),
-                clock: Clock::new(),
-                connections: Admission::new(CONNECTIONS),
-                head_time,
-            };
+            let server = server(head_time);
             server.serve(near.into(), asker, Vec::new()).await;
         })
         .unwrap();
@@ -356,11 +561,48 @@ mod tests {
 
     #[test]
     fn a_request_in_parts_is_answered_and_the_connection_closed() {
-        let target = "/Gr%C3%BC%C3%9Fe%20%26%20foo.tstream";
-        let head = format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n");
+        let head = format!("GET {FILE} HTTP/1.1\r\nHost: x\r\n\r\n");
         let (first, rest) = head.as_bytes().split_at(9);
         let answer = talk(HEAD_TIME, &[first, rest, b"more than was asked for"]);
         assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n") && answer.ends_with(TSTREAM));
+    }
+
+    #[test]
+    fn a_head_request_gets_the_length_but_no_body() {
+        for target in [FILE, "/", "/events"] {
+            let head = format!("HEAD {target} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+            let answer = talk(HEAD_TIME, &[head.as_bytes()]);
+            let answer = String::from_utf8(answer).unwrap();
+            assert!(answer.contains("\r\nContent-Length: "), "{answer}");
+            assert!(answer.ends_with("\r\n\r\n"), "{answer}");
+        }
+    }
+
+    #[test]
+    fn events_go_on_after_the_answer() {
+        let listener = net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let mut client = net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        client
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
+        let (near, asker) = listener.accept().unwrap();
+        let runtime = Runtime::start("test", move |_| async move {
+            let server = Arc::new(server(HEAD_TIME));
+            let record = async { Arc::clone(&server).keep_record().await };
+            future::or(server.serve(near.into(), asker, Vec::new()), record).await;
+        })
+        .unwrap();
+        let request = b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        client.write_all(request).unwrap();
+        let mut told = Vec::new();
+        let mut buffer = [0; 4096];
+        while told.windows(6).filter(|bytes| bytes == b"data: ").count() < 3 {
+            let bytes = client.read(&mut buffer).unwrap();
+            assert!(bytes > 0);
+            told.extend_from_slice(&buffer[..bytes]);
+        }
+        drop(client);
+        assert!(runtime.join(Duration::from_secs(20)));
     }
 
     #[test]

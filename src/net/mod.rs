@@ -19,7 +19,7 @@
 //! | `inbox` | what the other tasks tell it |
 //! | `connection` | one peer: bytes to messages, frames to bytes |
 //! | `listener`, `door`, `admission` | the port, who comes in, and how many at once |
-//! | `http` | the source's tracker and `.tstream` |
+//! | `http`, `status` | the source's tracker and `.tstream`, and the page of either |
 //! | `announce`, `tracker`, `client`, `http_from`, `lookup`, `back_off` | trackers and names, asked again and again |
 //! | `local` | which of our addresses is spoken from |
 //! | `dht`, `lsd` | a node of the DHT on a socket; the same network by multicast |
@@ -53,6 +53,7 @@ mod notices;
 pub mod outlet;
 mod runtime;
 mod shown;
+mod status;
 mod story;
 #[cfg(test)]
 mod tests;
@@ -93,7 +94,7 @@ use crate::proto::{
     piece::Piece,
     stats::Stats,
     swarm::{Config, Event, Origin, Playback, Role, Swarm},
-    tracker::{Announce, TrackerServer},
+    tracker::Announce,
 };
 
 /// Commands that may wait; the driver takes them within milliseconds.
@@ -123,7 +124,7 @@ pub struct Options {
     pub peers: Vec<String>,
     /// Source: `host:port` of the relays that are always served.
     pub auxiliary: Vec<String>,
-    /// Source: serve `/announce`, `/scrape` and `/<name>.tstream` with these bytes.
+    /// What browsers and scripts are answered, and for a source trackers' clients. No source is without.
     pub serve: Option<Serve>,
     /// Look for peers in the DHT, and be found there, from the nodes on that the `.tstream` names;
     /// without such nodes there is none.
@@ -136,13 +137,15 @@ pub struct Options {
     pub trace: Option<Trace>,
 }
 
-/// What the source's HTTP gives out.
-#[derive(Debug, Clone)]
+/// What is given out by HTTP: the `.tstream`, the status page and, by a source, its tracker.
+#[derive(Debug)]
 pub struct Serve {
-    /// The stream's name.
-    pub name: String,
     /// The `.tstream` file.
     pub tstream: Arc<[u8]>,
+    /// Show everybody where peers are, not this host alone.
+    pub public: bool,
+    /// Where, for HTTP alone; none: where peers come in.
+    pub listener: Option<Listener>,
 }
 
 /// Something a driver tells its element, on a thread of its own, no lock held.
@@ -263,7 +266,12 @@ impl Driver {
     /// Source: hands a piece over. Never blocks: the queue takes what the window holds, and a
     /// driver that is further behind is dead, so the piece is dropped and `false` returned.
     pub fn publish(&self, piece: Piece) -> bool {
-        self.pieces.len() < self.max_unpublished && self.pieces.try_send(piece).is_ok()
+        let bytes = piece.header().payload_len();
+        let taken = self.pieces.len() < self.max_unpublished && self.pieces.try_send(piece).is_ok();
+        if taken {
+            self.shown.add_published(bytes);
+        }
+        taken
     }
 
     /// Viewer: where verified bytes come out.
@@ -397,13 +405,19 @@ impl Setup {
         if discovery.viewer {
             spawner.spawn(discovery.clone().explain());
         }
+        let mut http = None;
+        if let Some(serve) = serve {
+            let server = http::Server::new(&serve, &config, discovery.shown.clone(), clock);
+            let server = Arc::new(server);
+            spawner.spawn(Arc::clone(&server).keep_record());
+            match serve.listener {
+                Some(own) => Door::new(spawner.clone(), None, Some(server)).open(own),
+                None => http = Some(server),
+            }
+        }
         if config.upload_enabled {
-            let http = serve.map(|serve| {
-                let rng = fastrand::Rng::new();
-                let tracker = TrackerServer::new(discovery.infohash, config.peer_id, rng);
-                Arc::new(http::Server::new(&serve, tracker, clock))
-            });
-            Door::new(spawner.clone(), discovery.inbox.clone(), http).open(listener);
+            let inbox = Some(discovery.inbox.clone());
+            Door::new(spawner.clone(), inbox, http).open(listener);
         }
         let announcer = Announcer {
             request: self.announced,

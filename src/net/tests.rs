@@ -87,8 +87,9 @@ impl Stream {
     fn source(&self) -> Driver {
         let options = Options {
             serve: Some(Serve {
-                name: "net test".into(),
                 tstream: TSTREAM.into(),
+                public: false,
+                listener: None,
             }),
             ..self.options(Role::Source)
         };
