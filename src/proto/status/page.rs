@@ -10,7 +10,7 @@
 
 use std::fmt::Write as _;
 
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{
     About,
@@ -18,6 +18,13 @@ use super::{
     qr,
     view::{View, classes},
 };
+
+/// Unreserved characters stand for themselves (RFC 3986 §2.3).
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// `text` as content of an element or of an attribute in quotes.
 fn escaped(text: &str) -> String {
@@ -47,8 +54,8 @@ pub(super) fn html(about: &About, view: &View) -> String {
         now(about, view),
         over_time(about, view),
         delays(view),
-        peers(view),
         join(about),
+        peers(view),
     ];
     let sections = sections.concat();
     format!(
@@ -209,8 +216,7 @@ fn peers(view: &View) -> String {
 }
 
 fn join(about: &About) -> String {
-    let file =
-        utf8_percent_encode(&format!("{}.tstream", about.name), NON_ALPHANUMERIC).to_string();
+    let file = utf8_percent_encode(&format!("{}.tstream", about.name), RESERVED).to_string();
     let name = escaped(&about.name);
     let link = escaped(&about.link);
     let code = qr::svg(&about.link, "QR code of the link").map_or_else(String::new, |svg| {
@@ -326,6 +332,6 @@ mod tests {
         assert!(page(true, "foo").contains("Behind the source"));
         let source = page(false, "foo");
         assert!(!source.contains("Behind the source") && source.contains("Viewers over time"));
-        assert!(source.contains("./foo%2Etstream"));
+        assert!(source.contains("./foo.tstream"));
     }
 }

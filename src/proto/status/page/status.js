@@ -69,11 +69,11 @@ function listen() {
 
 /** The clipboard is for pages that nobody can have changed on the way; others let the user do it. */
 async function copy(input) {
-  input.select();
   try {
     await navigator.clipboard.writeText(input.value);
     put(byId('copied'), 'Copied.');
   } catch {
+    input.select();
     put(byId('copied'), 'Selected; copy it with Ctrl+C.');
   }
 }
