@@ -25,7 +25,7 @@ mod testing;
 mod view;
 mod words;
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{cell::OnceCell, net::IpAddr, sync::Arc, time::Duration};
 
 use self::{
     figures::{Figures, Meter},
@@ -204,6 +204,8 @@ pub struct Record {
     meter: Meter,
     history: History,
     figures: Figures,
+    /// The part of the page that never changes.
+    join: OnceCell<String>,
 }
 
 impl Record {
@@ -216,6 +218,7 @@ impl Record {
             meter: Meter::default(),
             history: History::new(),
             figures: Figures::default(),
+            join: OnceCell::new(),
         }
     }
 
@@ -274,7 +277,10 @@ impl Record {
     #[must_use]
     pub fn render(&self, document: Document, sight: Sight) -> String {
         match document {
-            Document::Page => page::html(&self.about, &self.view(sight)),
+            Document::Page => {
+                let join = self.join.get_or_init(|| page::join(&self.about));
+                page::html(&self.about, &self.view(sight), join)
+            }
             Document::Event => format!("data: {}\n\n", self.view(sight).to_json()),
             Document::Json => json::stats(&self.about, &self.figures, self.history.points(), sight),
             Document::Prometheus => metrics::text(&self.about, &self.figures, Format::Prometheus),

@@ -42,8 +42,8 @@ fn escaped(text: &str) -> String {
     out
 }
 
-/// The page of this moment.
-pub(super) fn html(about: &About, view: &View) -> String {
+/// The page of this moment, with what [`join`] made once.
+pub(super) fn html(about: &About, view: &View, join: &str) -> String {
     let name = escaped(&about.name);
     let what = if about.viewer {
         "A viewer of this broadcast"
@@ -54,7 +54,7 @@ pub(super) fn html(about: &About, view: &View) -> String {
         now(about, view),
         over_time(about, view),
         delays(view),
-        join(about),
+        join.to_owned(),
         peers(view),
     ];
     let sections = sections.concat();
@@ -215,7 +215,8 @@ fn peers(view: &View) -> String {
     section("peers", "Peers", &content)
 }
 
-fn join(about: &About) -> String {
+/// How others come to watch, which never changes.
+pub(super) fn join(about: &About) -> String {
     let file = utf8_percent_encode(&format!("{}.tstream", about.name), RESERVED).to_string();
     let name = escaped(&about.name);
     let link = escaped(&about.link);
@@ -258,7 +259,7 @@ mod tests {
             ..Figures::default()
         };
         let view = View::new(&about, &figures, &[], Sight::Whole);
-        html(&about, &view)
+        html(&about, &view, &join(&about))
     }
 
     /// Names of the elements of a page, as they begin.

@@ -185,9 +185,14 @@ pub(super) fn classes() -> [String; CLASSES.len() + 1] {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::testing::{SCRIPT, about, hostile_peer, stats},
+        super::{
+            history::History,
+            testing::{SCRIPT, about, hostile_peer, stats},
+        },
         *,
     };
+
+    use std::time::Duration;
 
     fn view(viewer: bool, peers: usize, sight: Sight) -> View {
         let figures = Figures {
@@ -230,5 +235,35 @@ mod tests {
         let json = view(false, 1, Sight::Whole).to_json();
         assert!(!json.to_string().contains(['\n', '\r']));
         assert_eq!(json["peers"][0][0], SCRIPT);
+    }
+
+    #[test]
+    fn an_event_is_under_48_kib_whatever_peers_say() {
+        // Each of these is six bytes of JSON.
+        let peer = PeerStats {
+            client: "\u{1}".repeat(64),
+            address: "[2001:db8:ffff:ffff:ffff:ffff:ffff:ffff]:65535"
+                .parse()
+                .unwrap(),
+            ..hostile_peer(Some(900))
+        };
+        let figures = Figures {
+            stats: stats(vec![peer; 1000]),
+            announced: Some(2000),
+            ..Figures::default()
+        };
+        let mut history = History::new();
+        for second in 0..239 {
+            history.push(Point {
+                at: Duration::from_secs(second),
+                peers: second % 50,
+                announced: second % 60,
+                upload_rate: 0,
+                bitrate: 0,
+            });
+        }
+        let view = View::new(&about(false), &figures, history.points(), Sight::Whole);
+        let bytes = view.to_json().to_string().len();
+        assert!(bytes < 48 << 10, "{bytes}");
     }
 }
