@@ -35,7 +35,7 @@ while (($#)); do
     shift
 done
 
-if ! why=$("$project/pipelines/setup.sh" --check --with chromium --with python3 2>&1) ||
+if ! { why=$("$project/pipelines/setup.sh" --check --with chromium --with python3 2>&1 >&3); } 3>&1 ||
     ! command -v chromium >/dev/null; then
     say "${0##*/}: skipped: no Chromium here: ${why##*$'\n'}"
     exit 77

@@ -487,6 +487,8 @@ impl LiveTorrentSink {
         let location = settings.location(&name).display().to_string();
         let ready = structures::ready(&location, &opened.metainfo, broadcast.port());
         gst::info!(CAT, imp = self, "{ready:?}");
+        let port = broadcast.port();
+        gst::info!(CAT, imp = self, "status page: http://localhost:{port}/");
         let message = gst::message::Element::builder(ready)
             .src(&*self.obj())
             .build();
