@@ -74,11 +74,12 @@ struct Listeners {
 struct Listener {
     /// A token for each moment; one that is still there says the same.
     tell: Sender<()>,
-    from: From,
+    from: Asker,
 }
 
+/// Whom places are counted for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum From {
+enum Asker {
     Here,
     /// Through a relay, which may have many behind it.
     Relay,
@@ -124,7 +125,7 @@ impl Board {
         let far = listeners.ticks.is_multiple_of(FAR_TICKS);
         listeners.ticks += 1;
         listeners.all.retain(|listener| {
-            if far || listener.from == From::Here {
+            if far || listener.from == Asker::Here {
                 let _ = listener.tell.try_send(());
             }
             !listener.tell.is_closed()
@@ -147,19 +148,19 @@ impl Board {
     /// A place for who wants to hear of changes; none: there is none left for that one.
     pub(super) fn listen(&self, asker: IpAddr, relayed: bool, sight: Sight) -> Option<Feed> {
         let from = match asker.to_canonical() {
-            _ if relayed => From::Relay,
-            ip if ip.is_loopback() => From::Here,
-            ip => From::Network(network(ip)),
+            _ if relayed => Asker::Relay,
+            ip if ip.is_loopback() => Asker::Here,
+            ip => Asker::Network(network(ip)),
         };
         let mut listeners = lock(&self.listeners);
         let all = &mut listeners.all;
         all.retain(|listener| !listener.tell.is_closed());
-        let count = |of: &dyn Fn(From) -> bool| all.iter().filter(|one| of(one.from)).count();
+        let count = |of: &dyn Fn(Asker) -> bool| all.iter().filter(|one| of(one.from)).count();
         let is_full = match from {
-            From::Here => false,
-            From::Relay => count(&|one| one != From::Here) >= MAX_FAR,
-            From::Network(_) => {
-                count(&|one| one != From::Here) >= MAX_FAR
+            Asker::Here => false,
+            Asker::Relay => count(&|one| one != Asker::Here) >= MAX_FAR,
+            Asker::Network(_) => {
+                count(&|one| one != Asker::Here) >= MAX_FAR
                     || count(&|one| one == from) >= MAX_OF_ADDRESS
             }
         };

@@ -28,7 +28,8 @@ pub struct Request {
     pub query: String,
     /// Whom the client thinks that it asks (RFC 9110 §7.2); none: it does not say.
     pub host: Option<Host>,
-    /// It came through another server that says so (RFC 9110 §7.6.3, RFC 7239, and what was before).
+    /// It came through another server that says so (RFC 9110 §7.6.3, RFC 7239, and what was before), or
+    /// speaks HTTP/1.0, as relays may that say nothing, and browsers have not for long.
     pub relayed: bool,
     /// It takes OpenMetrics, as Prometheus does.
     pub takes_openmetrics: bool,
@@ -109,7 +110,7 @@ impl Request {
             path: percent_decode_str(path).collect(),
             query: query.to_owned(),
             host: None,
-            relayed: false,
+            relayed: request.version == Some(0),
             takes_openmetrics: false,
         };
         for header in request.headers.iter() {
@@ -264,6 +265,7 @@ mod tests {
             let request = parse(&format!("GET / HTTP/1.1\r\n{header}\r\n\r\n"));
             assert!(request.relayed && !request.takes_openmetrics);
         }
+        assert!(parse("GET / HTTP/1.0\r\nHost: localhost\r\n\r\n").relayed);
         let accept = "text/plain;q=0.3, application/openmetrics-text;version=1.0.0;q=0.8";
         let request = parse(&format!("GET / HTTP/1.1\r\nAccept: {accept}\r\n\r\n"));
         assert!(!request.relayed && request.takes_openmetrics);
