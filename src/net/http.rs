@@ -29,7 +29,7 @@ use super::{
 };
 use crate::proto::{
     http::{Refusal, Request},
-    status::{self, ASSETS, About, Document, Sight},
+    status::{self, ASSETS, About, Asset, Document, Sight},
     swarm::{Config, Role},
     tracker::{Call, TrackerServer},
 };
@@ -101,39 +101,39 @@ impl Site {
             // Nothing of a viewer is for others.
             sight()?;
         }
-        match (&request.path[..], &self.tracker) {
-            (b"/announce", Some(tracker)) => {
-                let mut tracker = tracker.lock().unwrap_or_else(PoisonError::into_inner);
+        if request.path == self.tstream_path {
+            let body = self.tstream.clone();
+            return Ok(Answer::new("application/x-bittorrent", body));
+        }
+        if let Some(body) = self.tracked(request, ends, clock) {
+            return Ok(Answer::new("text/plain", body));
+        }
+        if let Some(document) = Document::at(&request.path, request.takes_openmetrics) {
+            return self.document(document, request, ends, sight()?);
+        }
+        let is_asked = |asset: &&Asset| asset.path.as_bytes() == request.path;
+        let asset = ASSETS.iter().find(is_asked).ok_or(Refusal::NotFound)?;
+        sight()?;
+        let body = Bytes::from_static(asset.body.as_bytes());
+        Ok(Answer::of_page(asset.content_type, body))
+    }
+
+    /// What the tracker answers, where there is one and it is asked.
+    fn tracked(&self, request: &Request, ends: Ends, clock: &Clock) -> Option<Vec<u8>> {
+        let tracker = self.tracker.as_ref()?;
+        let mut tracker = tracker.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = clock.now().at;
+        match &request.path[..] {
+            b"/announce" => {
                 let call = Call {
                     asker: ends.asker.ip(),
                     local: ends.local,
                     called: request.host_address(),
                 };
-                let body = tracker.announce(clock.now().at, &request.query, call);
-                Ok(Answer::new("text/plain", body))
+                Some(tracker.announce(now, &request.query, call))
             }
-            (b"/scrape", Some(tracker)) => {
-                let mut tracker = tracker.lock().unwrap_or_else(PoisonError::into_inner);
-                let body = tracker.scrape(clock.now().at, &request.query);
-                Ok(Answer::new("text/plain", body))
-            }
-            (path, _) if path == self.tstream_path => {
-                let body = self.tstream.clone();
-                Ok(Answer::new("application/x-bittorrent", body))
-            }
-            (path, _) => {
-                let asset = ASSETS.iter().find(|asset| asset.path.as_bytes() == path);
-                let document = Document::at(path, request.takes_openmetrics);
-                match (document, asset) {
-                    (Some(document), _) => self.document(document, request, ends, sight()?),
-                    (None, Some(asset)) => {
-                        sight()?;
-                        let body = Bytes::from_static(asset.body.as_bytes());
-                        Ok(Answer::of_page(asset.content_type, body))
-                    }
-                    (None, None) => Err(Refusal::NotFound),
-                }
-            }
+            b"/scrape" => Some(tracker.scrape(now, &request.query)),
+            _ => None,
         }
     }
 
