@@ -456,8 +456,9 @@ impl Broadcast {
             peers: Vec::new(),
             auxiliary,
             serve: Some(Serve {
-                name: name.to_owned(),
                 tstream: served,
+                public: settings.status_public,
+                listener: None,
             }),
             dht: settings.peer.dht,
             lsd: settings.peer.lsd,

@@ -507,6 +507,8 @@ impl LiveTorrentSink {
             &opened.metainfo,
             broadcast.port(),
         ));
+        let port = broadcast.port();
+        gst::info!(CAT, imp = self, "status page: http://localhost:{port}/");
         let waiting = std::mem::replace(&mut *lock(&self.announced), Announced::Ready);
         if let Announced::Waiting(mapped) = waiting {
             self.post(mapped);

@@ -26,6 +26,10 @@
  * references, or by `max-bitrate` where that is set; `sync=false` turns both off.
  * At EOS the element waits up to `drain-timeout` until viewers hold the end.
  *
+ * Its `port` answers a browser, too: `http://localhost:7764/` is a page about the broadcast, and
+ * `/stats.json` and `/metrics` are the same for scripts and Prometheus. Who asks from another
+ * machine is not shown where viewers are, unless `status-public=true`.
+ *
  * ## Example pipelines
  *
  * |[

@@ -46,6 +46,8 @@ pub(super) struct Settings {
     /// `host:port` of DHT nodes, comma-separated.
     pub(super) dht_nodes: String,
     pub(super) drain_timeout: gst::ClockTime,
+    /// Whether everybody sees on the status page where viewers are.
+    pub(super) status_public: bool,
     /// As on the source.
     pub(super) peer: PeerSettings,
 }
@@ -65,6 +67,7 @@ impl Default for Settings {
             auxiliary_seeders: String::new(),
             dht_nodes: String::new(),
             drain_timeout: gst::ClockTime::from_seconds(2),
+            status_public: false,
             peer: PeerSettings::with_port(7764),
         }
     }
@@ -155,6 +158,12 @@ impl Settings {
                 .default_value(default.drain_timeout.nseconds())
                 .mutable_playing()
                 .build(),
+            glib::ParamSpecBoolean::builder("status-public")
+                .nick("Status Public")
+                .blurb("Show the viewers' addresses to everybody who opens the status page at the port, not to this machine alone")
+                .default_value(default.status_public)
+                .mutable_ready()
+                .build(),
             glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
                 .nick("Statistics")
                 .blurb("Figures of this run: bytes, pieces, peers")
@@ -182,6 +191,7 @@ impl Settings {
             }
             "dht-nodes" => self.dht_nodes = value_of::<Option<String>>(value).unwrap_or_default(),
             "drain-timeout" => self.drain_timeout = gst::ClockTime::from_nseconds(value_of(value)),
+            "status-public" => self.status_public = value_of(value),
             _ => return self.peer.set(name, value),
         }
         true
@@ -202,6 +212,7 @@ impl Settings {
             "auxiliary-seeders" => self.auxiliary_seeders.to_value(),
             "dht-nodes" => self.dht_nodes.to_value(),
             "drain-timeout" => self.drain_timeout.nseconds().to_value(),
+            "status-public" => self.status_public.to_value(),
             _ => return self.peer.get(name),
         })
     }

@@ -59,6 +59,10 @@ pub(super) struct State {
     pub(super) title: Option<String>,
     /// Where it listens.
     pub(super) port: Option<u16>,
+    /// The status page's, until the driver takes it.
+    pub(super) status_listener: Option<Listener>,
+    /// Where the status page is.
+    pub(super) status_port: Option<u16>,
     pub(super) status: LiveTorrentSrcStatus,
     /// A `join` PROGRESS message is still open.
     pub(super) joining: bool,
@@ -360,6 +364,11 @@ impl ObjectImpl for LiveTorrentSrc {
                     && let Some(port) = lock(&self.state).port
                 {
                     return u32::from(port).to_value();
+                }
+                if name == "status-port"
+                    && let Some(port) = lock(&self.state).status_port
+                {
+                    return i32::from(port).to_value();
                 }
                 let value = lock(&self.settings).get(name);
                 value.unwrap_or_else(|| {

@@ -44,6 +44,9 @@
  * `livetorrent-stalled` and `livetorrent-source-away` messages and in the `status` property, and
  * goes on when bytes come again, unless `timeout` is set.
  *
+ * With `status-port` a page about what it does is at `http://localhost:PORT/`, for this machine only,
+ * and the same for scripts at `/stats.json` and `/metrics`.
+ *
  * ## Example pipelines
  *
  * |[

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     common::{listen, structures},
-    net::{self, Driver, Level, Listener, Options, Trace, outlet::Outlet},
+    net::{self, Driver, Level, Listener, Options, Serve, Served, Trace, outlet::Outlet},
     proto::{
         metainfo::{self, Metainfo},
         swarm::Role,
@@ -33,6 +33,8 @@ use crate::{
 const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
 /// Where a viewer listens that nobody should find.
 const NOWHERE: &str = "127.0.0.1";
+/// Where its status page is.
+const LOOPBACK: &str = "127.0.0.1,::1";
 
 impl LiveTorrentSrc {
     /// Reads the `.tstream`, opens the port and starts the driver. Never waits for the network.
@@ -47,6 +49,10 @@ impl LiveTorrentSrc {
             // Who shares nothing takes no connections (PROTOCOL §6: `p` 0): the driver lets go of it.
             listen::bind(NOWHERE, 0)?
         };
+        let status_port = settings.status_port();
+        let status = status_port
+            .map(|port| listen::bind(LOOPBACK, port))
+            .transpose()?;
 
         let mut state = lock(&self.state);
         let run = state.run + 1;
@@ -55,6 +61,8 @@ impl LiveTorrentSrc {
             started: true,
             port: settings.upload_enabled.then(|| listener.port()),
             listener: Some(listener),
+            status_port: status.as_ref().map(Listener::port),
+            status_listener: status,
             joining: true,
             flushing: state.flushing,
             playing: state.playing,
@@ -65,6 +73,9 @@ impl LiveTorrentSrc {
         self.post_progress(gst::ProgressType::Start, "Looking for the stream's peers");
         if settings.peer.port == 0 {
             self.obj().notify("port");
+        }
+        if status_port == Some(0) {
+            self.obj().notify("status-port");
         }
         self.obj().notify("status");
         if !settings.timeout.is_zero() {
@@ -123,7 +134,7 @@ impl LiveTorrentSrc {
 
     /// Starts the viewer of `metainfo`, in the run that `State` counts as `run`.
     fn open(&self, run: u64, location: &str, metainfo: Metainfo) -> Result<(), gst::ErrorMessage> {
-        let Some(listener) = self.take_listener(run) else {
+        let Some((listener, status)) = self.take_listeners(run) else {
             return Ok(());
         };
         let settings = lock(&self.settings).clone();
@@ -150,7 +161,11 @@ impl LiveTorrentSrc {
             trackers: metainfo.trackers.clone(),
             peers,
             auxiliary: Vec::new(),
-            serve: None,
+            serve: status.map(|listener| Serve {
+                tstream: Served::new(metainfo.to_bytes()),
+                public: false,
+                listener: Some(listener),
+            }),
             dht: settings.peer.dht,
             lsd: settings.peer.lsd,
             port_mapping: settings.peer.port_mapping,
@@ -179,6 +194,7 @@ impl LiveTorrentSrc {
             driver.stop();
             return Ok(());
         }
+        let status_port = state.status_port;
         let outlet = driver.outlet().clone();
         outlet.set_flushing(state.flushing);
         if !state.playing {
@@ -192,15 +208,21 @@ impl LiveTorrentSrc {
         self.changed.notify_all();
 
         gst::info!(CAT, imp = self, "watching {}", metainfo.info.infohash());
+        if let Some(port) = status_port {
+            gst::info!(CAT, imp = self, "status page: http://localhost:{port}/");
+        }
         self.post_element_message(structures::ready(location, &metainfo, port));
         self.apply_playback();
         Ok(())
     }
 
-    /// None when the run is over.
-    fn take_listener(&self, run: u64) -> Option<Listener> {
+    /// The peers', and the status page's where there is one. None when the run is over.
+    fn take_listeners(&self, run: u64) -> Option<(Listener, Option<Listener>)> {
         let mut state = lock(&self.state);
-        (state.started && state.run == run).then(|| state.listener.take())?
+        if !state.started || state.run != run {
+            return None;
+        }
+        Some((state.listener.take()?, state.status_listener.take()))
     }
 
     /// Fetches the `.tstream` on a thread of its own, then opens it. Nobody waits for it.

@@ -49,6 +49,8 @@ pub(super) struct Settings {
     pub(super) peers: String,
     /// The folder where good peers are kept; empty: nowhere; none: the user's cache folder.
     pub(super) peer_cache: Option<String>,
+    /// Where the status page is on this machine; negative: nowhere; 0 picks a port.
+    pub(super) status_port: i32,
     /// As on the sink.
     pub(super) peer: PeerSettings,
 }
@@ -66,6 +68,7 @@ impl Default for Settings {
             upload_enabled: true,
             peers: String::new(),
             peer_cache: None,
+            status_port: -1,
             peer: PeerSettings::with_port(0),
         }
     }
@@ -143,6 +146,14 @@ impl Settings {
                 .blurb("Folder where addresses of peers that gave pieces are kept for the next time (NULL = livetorrent in the user's cache folder, empty = nowhere)")
                 .mutable_ready()
                 .build(),
+            glib::ParamSpecInt::builder("status-port")
+                .nick("Status Port")
+                .blurb("TCP port of the status page, on this machine alone (-1 = no page, 0 = pick one and notify)")
+                .minimum(-1)
+                .maximum(u16::MAX.into())
+                .default_value(default.status_port)
+                .mutable_ready()
+                .build(),
             glib::ParamSpecBoolean::builder("is-live")
                 .nick("Is Live")
                 .blurb("Whether this is a live source: it always is")
@@ -176,6 +187,7 @@ impl Settings {
             "upload-enabled" => self.upload_enabled = value_of(value),
             "peers" => self.peers = value_of::<Option<String>>(value).unwrap_or_default(),
             "peer-cache" => self.peer_cache = value_of(value),
+            "status-port" => self.status_port = value_of(value),
             _ => return self.peer.set(name, value),
         }
         true
@@ -194,6 +206,7 @@ impl Settings {
             "upload-enabled" => self.upload_enabled.to_value(),
             "peers" => self.peers.to_value(),
             "peer-cache" => self.peer_cache.to_value(),
+            "status-port" => self.status_port.to_value(),
             _ => return self.peer.get(name),
         })
     }
@@ -225,6 +238,11 @@ impl Settings {
             Some(folder) => Some(folder.into()),
             None => Some(glib::user_cache_dir().join("livetorrent")),
         }
+    }
+
+    /// Where the status page is; none: nowhere.
+    pub(super) fn status_port(&self) -> Option<u16> {
+        u16::try_from(self.status_port).ok()
     }
 
     /// `host:port` of each peer to try at once.

@@ -49,17 +49,17 @@ const ACCEPT_BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Durati
 #[derive(Debug, Clone)]
 pub(super) struct Door {
     spawner: Spawner,
-    inbox: Sender<Inbound>,
+    inbox: Option<Sender<Inbound>>,
     http: Option<Arc<http::Server>>,
     undetermined: Admission,
     callers: Callers,
 }
 
 impl Door {
-    /// Leads peers to `inbox` and the rest to `http`; without it, out.
+    /// Leads peers to `inbox` and the rest to `http`; where one is missing, out.
     pub(super) fn new(
         spawner: Spawner,
-        inbox: Sender<Inbound>,
+        inbox: Option<Sender<Inbound>>,
         http: Option<Arc<http::Server>>,
     ) -> Self {
         Self {
@@ -123,8 +123,10 @@ impl Door {
                         address,
                         first,
                     };
-                    // A driver that is gone closes the stream with the message.
-                    let _ = door.inbox.send(accepted).await;
+                    if let Some(inbox) = &door.inbox {
+                        // A driver that is gone closes the stream with the message.
+                        let _ = inbox.send(accepted).await;
+                    }
                 }
                 Some(Ok(Greeting::Other(first))) => {
                     if let Some(http) = &door.http {

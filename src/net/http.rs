@@ -6,13 +6,13 @@
 //
 // SPDX-License-Identifier: MPL-2.0
 
-//! The source's HTTP (PROTOCOL §8): its tracker and its `.tstream`. Requests choose among answers
-//! held in memory; no path is ever opened.
+//! HTTP (PROTOCOL §8): the source's tracker, the `.tstream` and the status page. Requests choose among
+//! answers held in memory; no path is ever opened.
 
 use std::{
     io,
     net::{Shutdown, SocketAddr},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -23,11 +23,17 @@ use super::{
     Serve, Served,
     admission::{Admission, Limits},
     clock::Clock,
-    runtime::{TcpStream, timeout},
+    runtime::{TcpStream, sleep, timeout},
+    shown::Shown,
+    status::{Board, Feed, TICK},
 };
 use crate::proto::{
     http::{Refusal, Request},
+    metainfo::Metainfo,
+    status::{self, ASSETS, About, Asset, Document, Sight},
+    swarm::{Config, Role},
     tracker::{Call, TrackerServer},
+    uri,
 };
 
 /// For the head, from its first byte.
@@ -40,6 +46,8 @@ const CONNECTIONS: Limits = Limits {
     per_address: 8,
     loopback: 64,
 };
+/// What somebody reads who called this host by a name of his own.
+const MISDIRECTED: &str = "421 Misdirected Request: on this machine, ask for localhost";
 /// What is read and thrown away after the answer, so that closing does not destroy it.
 const MAX_DRAIN: usize = 64 * 1024;
 
@@ -47,6 +55,7 @@ const MAX_DRAIN: usize = 64 * 1024;
 #[derive(Debug)]
 pub(super) struct Server {
     site: Site,
+    shown: Arc<Shown>,
     clock: Clock,
     connections: Admission,
     head_time: Duration,
@@ -58,7 +67,9 @@ struct Site {
     /// `/<name>.tstream`, decoded.
     tstream_path: Vec<u8>,
     tstream: Served,
-    tracker: Mutex<TrackerServer>,
+    /// None: a viewer's.
+    tracker: Option<Mutex<TrackerServer>>,
+    board: Board,
 }
 
 /// The two ends of a connection.
@@ -72,88 +83,180 @@ struct Ends {
 #[derive(Debug)]
 struct Answer {
     content_type: &'static str,
-    body: Bytes,
+    /// Further headers, each with its end of line.
+    headers: &'static str,
+    body: Body,
+}
+
+#[derive(Debug)]
+enum Body {
+    Whole(Bytes),
+    /// It goes on until somebody hangs up.
+    Feed(Feed),
 }
 
 impl Site {
-    fn new(serve: &Serve, tracker: TrackerServer) -> Self {
-        Self {
-            tstream_path: format!("/{}.tstream", serve.name).into_bytes(),
-            tstream: serve.tstream.clone(),
-            tracker: Mutex::new(tracker),
+    fn answer(&self, request: &Request, ends: Ends, clock: &Clock) -> Result<Answer, Refusal> {
+        let about = self.board.about();
+        let sight = || Sight::of(about, ends.asker.ip(), request);
+        if about.viewer {
+            // Nothing of a viewer is for others.
+            sight()?;
+        }
+        if request.path == self.tstream_path {
+            let body = self.tstream.get();
+            return Ok(Answer::new("application/x-bittorrent", body));
+        }
+        if let Some(body) = self.tracked(request, ends, clock) {
+            return Ok(Answer::new("text/plain", body));
+        }
+        if let Some(document) = Document::at(&request.path, request.takes_openmetrics) {
+            return self.document(document, request, ends, sight()?);
+        }
+        let is_asked = |asset: &&Asset| asset.path.as_bytes() == request.path;
+        let asset = ASSETS.iter().find(is_asked).ok_or(Refusal::NotFound)?;
+        sight()?;
+        let body = Bytes::from_static(asset.body.as_bytes());
+        Ok(Answer::of_page(asset.content_type, body))
+    }
+
+    /// What the tracker answers, where there is one and it is asked.
+    fn tracked(&self, request: &Request, ends: Ends, clock: &Clock) -> Option<Vec<u8>> {
+        let tracker = self.tracker.as_ref()?;
+        let mut tracker = tracker.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = clock.now().at;
+        match &request.path[..] {
+            b"/announce" => {
+                let call = Call {
+                    asker: ends.asker.ip(),
+                    local: ends.local,
+                    called: request.host_address(),
+                };
+                Some(tracker.announce(now, &request.query, call))
+            }
+            b"/scrape" => Some(tracker.scrape(now, &request.query)),
+            _ => None,
         }
     }
 
-    fn answer(&self, request: &Request, ends: Ends, clock: &Clock) -> Result<Answer, Refusal> {
-        let tracker = || self.tracker.lock().unwrap_or_else(PoisonError::into_inner);
-        match &request.path[..] {
-            b"/announce" => Ok(Answer::tracker(tracker().announce(
-                clock.now().at,
-                &request.query,
-                Call {
-                    asker: ends.asker.ip(),
-                    local: ends.local,
-                    called: request.host,
-                },
-            ))),
-            b"/scrape" => Ok(Answer::tracker(
-                tracker().scrape(clock.now().at, &request.query),
-            )),
-            path if path == self.tstream_path => Ok(Answer {
-                content_type: "application/x-bittorrent",
-                body: self.tstream.get(),
-            }),
-            _ => Err(Refusal::NotFound),
+    fn document(
+        &self,
+        document: Document,
+        request: &Request,
+        ends: Ends,
+        sight: Sight,
+    ) -> Result<Answer, Refusal> {
+        if document == Document::Event && !request.head_only {
+            let feed = self.board.listen(ends.asker.ip(), request.relayed, sight);
+            let mut answer = Answer::of_page(document.content_type(), Bytes::new());
+            answer.body = Body::Feed(feed.ok_or(Refusal::Busy)?);
+            return Ok(answer);
         }
+        let body = self.board.document(document, sight);
+        Ok(Answer::of_page(document.content_type(), body))
+    }
+
+    fn known(&self, clock: &Clock) -> Option<u64> {
+        let tracker = self.tracker.as_ref()?;
+        let mut tracker = tracker.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(tracker.known(clock.now().at) as u64)
     }
 }
 
 impl Answer {
-    fn tracker(body: Vec<u8>) -> Self {
+    fn new(content_type: &'static str, body: impl Into<Bytes>) -> Self {
         Self {
-            content_type: "text/plain",
-            body: body.into(),
+            content_type,
+            headers: "",
+            body: Body::Whole(body.into()),
+        }
+    }
+
+    fn of_page(content_type: &'static str, body: Bytes) -> Self {
+        Self {
+            headers: status::HEADERS,
+            ..Self::new(content_type, body)
         }
     }
 }
 
 /// The head of a response, and its body.
-fn response(request: Result<(&Request, Answer), Refusal>) -> (String, Bytes) {
-    let (status, content_type, length, body, extra) = match request {
-        Ok((request, answer)) => {
-            let length = answer.body.len();
-            let body = if request.head_only {
-                Bytes::new()
-            } else {
-                answer.body
-            };
-            ("200 OK", answer.content_type, length, body, "")
-        }
+fn response(answer: Result<Answer, Refusal>) -> (String, Body) {
+    let (status, content_type, body, headers) = match answer {
+        Ok(answer) => ("200 OK", answer.content_type, answer.body, answer.headers),
         Err(refusal) => {
-            let allow = match refusal {
+            let headers = match refusal {
                 // RFC 9110 §15.5.6 asks for it.
                 Refusal::Method => "Allow: GET, HEAD\r\n",
+                Refusal::Busy => "Retry-After: 10\r\n",
                 _ => "",
             };
-            let body = Bytes::from_static(refusal.status().as_bytes());
-            (refusal.status(), "text/plain", body.len(), body, allow)
+            let text = match refusal {
+                Refusal::Misdirected => MISDIRECTED,
+                _ => refusal.status(),
+            };
+            let body = Bytes::from_static(text.as_bytes());
+            (refusal.status(), "text/plain", Body::Whole(body), headers)
         }
     };
+    let length = match &body {
+        Body::Whole(body) => format!("Content-Length: {}\r\n", body.len()),
+        Body::Feed(_) => String::new(),
+    };
     let head = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n\
-         {extra}Connection: close\r\n\r\n"
+        "HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\n{length}\
+         {headers}Connection: close\r\n\r\n"
     );
     (head, body)
 }
 
 impl Server {
-    /// Serves a source's file and tracker.
-    pub(super) fn new(serve: &Serve, tracker: TrackerServer, clock: Clock) -> Self {
+    /// Serves what `config` is about.
+    pub(super) fn new(serve: &Serve, config: &Config, shown: Arc<Shown>, clock: Clock) -> Self {
+        let is_viewer = config.role != Role::Source;
+        let metainfo = &config.metainfo;
+        let about = About {
+            upload_budget: config.upload_budget,
+            max_upload_rate: config.max_upload_rate,
+            public: serve.public,
+            ..About::new(metainfo, is_viewer)
+        };
+        let tracker = (!is_viewer).then(|| {
+            let rng = fastrand::Rng::new();
+            let infohash = metainfo.info.infohash();
+            Mutex::new(TrackerServer::new(infohash, config.peer_id, rng))
+        });
+        let site = Site {
+            tstream_path: format!("/{}.tstream", about.name).into_bytes(),
+            tstream: serve.tstream.clone(),
+            tracker,
+            board: Board::new(about, clock),
+        };
         Self {
-            site: Site::new(serve, tracker),
+            site,
+            shown,
             clock,
             connections: Admission::new(CONNECTIONS),
             head_time: HEAD_TIME,
+        }
+    }
+
+    /// Keeps the status page's figures for as long as the driver is there.
+    pub(super) async fn keep_record(self: Arc<Self>) {
+        let mut link_of = self.site.tstream.get();
+        loop {
+            let tstream = self.site.tstream.get();
+            if tstream != link_of {
+                // A router leads viewers here from elsewhere now: the link says so, too.
+                if let Ok(metainfo) = Metainfo::parse(&tstream) {
+                    self.site.board.renew(uri::format(&metainfo));
+                }
+                link_of = tstream;
+            }
+            let announced = self.site.known(&self.clock);
+            let (stats, published) = (self.shown.stats(), self.shown.published());
+            self.site.board.note(stats, published, announced);
+            sleep(TICK).await;
         }
     }
 
@@ -162,34 +265,38 @@ impl Server {
         let ticket = self.connections.admit(asker.ip());
         // A client that goes away, or is too slow, gets no more than that.
         let exchange = timeout(CONNECTION_TIME, self.exchange(&stream, asker, first));
-        let _ = future::or(exchange, async {
+        let exchange = future::or(exchange, async {
             ticket.revoked().await;
             None
         })
         .await;
+        drop(ticket);
+        if let Some(Ok(Some(feed))) = exchange {
+            self.site.board.tell(&stream, feed).await;
+        }
     }
 
+    /// What goes on after the answer's head, if anything does.
     async fn exchange(
         &self,
         mut stream: &TcpStream,
         asker: SocketAddr,
         first: Vec<u8>,
-    ) -> io::Result<()> {
+    ) -> io::Result<Option<Feed>> {
         let local = stream.local_addr()?;
         let request = timeout(self.head_time, read_head(stream, first))
             .await
             .unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))?;
-        let answer = request
-            .as_ref()
-            .map_err(|refusal| *refusal)
-            .and_then(|request| {
-                let ends = Ends { asker, local };
-                let answer = self.site.answer(request, ends, &self.clock)?;
-                Ok((request, answer))
-            });
+        let head_only = matches!(&request, Ok(request) if request.head_only);
+        let ends = Ends { asker, local };
+        let answer = request.and_then(|request| self.site.answer(&request, ends, &self.clock));
         let (head, body) = response(answer);
         stream.write_all(head.as_bytes()).await?;
-        stream.write_all(&body).await?;
+        match body {
+            Body::Feed(feed) => return Ok(Some(feed)),
+            Body::Whole(body) if !head_only => stream.write_all(&body).await?,
+            Body::Whole(_) => {}
+        }
         stream.shutdown(Shutdown::Write)?;
         let mut drained = 0;
         let mut buffer = [0; 8 * 1024];
@@ -199,7 +306,7 @@ impl Server {
                 bytes => drained += bytes,
             }
         }
-        Ok(())
+        Ok(None)
     }
 }
 
@@ -223,148 +330,4 @@ async fn read_head(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    use std::{
-        io::{Read as _, Write as _},
-        net,
-    };
-
-    use super::super::runtime::Runtime;
-    use crate::proto::metainfo::Infohash;
-
-    const TSTREAM: &[u8] = b"d4:infod4:name3:fooee";
-    const INFOHASH: Infohash = Infohash(*b"aaaaaaaaaaaaaaaaaaaa");
-
-    fn site() -> Site {
-        let serve = Serve {
-            name: "Grüße & foo".into(),
-            tstream: Served::new(TSTREAM),
-        };
-        Site::new(
-            &serve,
-            TrackerServer::new(INFOHASH, [b'p'; 20], fastrand::Rng::new()),
-        )
-    }
-
-    fn ends() -> Ends {
-        Ends {
-            asker: "127.0.0.1:5000".parse().unwrap(),
-            local: "127.0.0.1:7764".parse().unwrap(),
-        }
-    }
-
-    /// Head and body of the answer to a whole head.
-    fn ask(head: &[u8]) -> (String, Bytes) {
-        let request = Request::parse(head).map(|request| request.expect("the head is whole"));
-        let site = site();
-        response(
-            request
-                .as_ref()
-                .map_err(|refusal| *refusal)
-                .and_then(|request| Ok((request, site.answer(request, ends(), &Clock::new())?))),
-        )
-    }
-
-    fn get(target: &str) -> (String, Bytes) {
-        ask(format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes())
-    }
-
-    #[test]
-    fn the_file_is_given_out_under_its_percent_encoded_name() {
-        for target in [
-            "/Gr%C3%BC%C3%9Fe%20%26%20foo.tstream",
-            "/Gr%c3%bc%c3%9fe%20&%20foo.tstream?ignored",
-            "http://example.org:7764/Gr%C3%BC%C3%9Fe%20%26%20foo.tstream",
-        ] {
-            let (head, body) = get(target);
-            assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{target}: {head}");
-            assert!(head.contains("\r\nContent-Type: application/x-bittorrent\r\n"));
-            assert!(head.contains(&format!("\r\nContent-Length: {}\r\n", TSTREAM.len())));
-            assert!(head.contains("\r\nConnection: close\r\n"));
-            assert_eq!(body, TSTREAM);
-        }
-    }
-
-    #[test]
-    fn a_head_request_gets_the_length_but_no_body() {
-        let (head, body) = ask(b"HEAD /Gr%C3%BC%C3%9Fe%20%26%20foo.tstream HTTP/1.1\r\n\r\n");
-        assert!(head.contains(&format!("\r\nContent-Length: {}\r\n", TSTREAM.len())));
-        assert!(body.is_empty());
-    }
-
-    #[test]
-    fn no_path_but_the_three_is_there() {
-        for target in [
-            "/",
-            "/foo.tstream",
-            "/../foo.sauth",
-            "/%2e%2e/foo.sauth",
-            "//etc/passwd",
-            "/announce/",
-            "http://example.org",
-        ] {
-            let (head, _) = get(target);
-            assert!(head.starts_with("HTTP/1.1 404 "), "{target}: {head}");
-        }
-    }
-
-    #[test]
-    fn other_methods_are_405_and_what_is_no_request_400() {
-        let (head, _) = ask(b"POST /announce HTTP/1.1\r\n\r\n");
-        assert!(head.starts_with("HTTP/1.1 405 ") && head.contains("\r\nAllow: GET, HEAD\r\n"));
-        for bad in [
-            &b"\x00\x01\x02\r\n\r\n"[..],
-            b"GET /announce\r\n\r\n",
-            b"GET announce HTTP/1.1\r\n\r\n",
-            b"GET / HTTP/1.1\r\nno colon\r\n\r\n",
-            b"GET / HTTP/9.9\r\n\r\n",
-        ] {
-            let (head, _) = ask(bad);
-            assert!(head.starts_with("HTTP/1.1 400 "), "{head}");
-        }
-    }
-
-    /// What a server answers to bytes that come in these parts, until it closes.
-    fn talk(head_time: Duration, parts: &[&[u8]]) -> Vec<u8> {
-        const LIMIT: Duration = Duration::from_secs(20);
-        let listener = net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let mut client = net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        client.set_read_timeout(Some(LIMIT)).unwrap();
-        client.set_nodelay(true).unwrap();
-        let (near, asker) = listener.accept().unwrap();
-        let runtime = Runtime::start("test", move |_| async move {
-            let server = Server {
-                site: site(),
-                clock: Clock::new(),
-                connections: Admission::new(CONNECTIONS),
-                head_time,
-            };
-            server.serve(near.into(), asker, Vec::new()).await;
-        })
-        .unwrap();
-        for part in parts {
-            client.write_all(part).unwrap();
-        }
-        let mut answer = Vec::new();
-        client.read_to_end(&mut answer).unwrap();
-        client.shutdown(Shutdown::Both).unwrap();
-        assert!(runtime.join(LIMIT));
-        answer
-    }
-
-    #[test]
-    fn a_request_in_parts_is_answered_and_the_connection_closed() {
-        let target = "/Gr%C3%BC%C3%9Fe%20%26%20foo.tstream";
-        let head = format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n");
-        let (first, rest) = head.as_bytes().split_at(9);
-        let answer = talk(HEAD_TIME, &[first, rest, b"more than was asked for"]);
-        assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n") && answer.ends_with(TSTREAM));
-    }
-
-    #[test]
-    fn a_head_that_does_not_end_closes_without_an_answer() {
-        assert!(talk(Duration::from_millis(50), &[b"GET / HTTP/1.1\r\n"]).is_empty());
-    }
-}
+mod tests;

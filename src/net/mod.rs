@@ -19,7 +19,7 @@
 //! | `inbox` | what the other tasks tell it |
 //! | `connection` | one peer: bytes to messages, frames to bytes |
 //! | `listener`, `door`, `admission` | the port, who comes in, and how many at once |
-//! | `http` | the source's tracker and `.tstream` |
+//! | `http`, `status` | the source's tracker and `.tstream`, and the page of either |
 //! | `announce`, `tracker`, `client`, `http_from`, `lookup`, `back_off` | trackers and names, asked again and again |
 //! | `local`, `ports` | which of our addresses is spoken from, at which port others come in |
 //! | `port_mapping`, `router` | that port at the router of this network |
@@ -57,6 +57,7 @@ mod ports;
 mod router;
 mod runtime;
 mod shown;
+mod status;
 mod story;
 #[cfg(test)]
 mod tests;
@@ -100,7 +101,7 @@ use crate::proto::{
     piece::Piece,
     stats::Stats,
     swarm::{Config, Event, Origin, Playback, Role, Swarm},
-    tracker::{Announce, TrackerServer},
+    tracker::Announce,
 };
 
 /// Commands that may wait; the driver takes them within milliseconds.
@@ -130,7 +131,7 @@ pub struct Options {
     pub peers: Vec<String>,
     /// Source: `host:port` of the relays that are always served.
     pub auxiliary: Vec<String>,
-    /// Source: serve `/announce`, `/scrape` and `/<name>.tstream` with these bytes.
+    /// What browsers and scripts are answered, and for a source trackers' clients. No source is without.
     pub serve: Option<Serve>,
     /// Look for peers in the DHT, and be found there, from the nodes on that the `.tstream` names;
     /// without such nodes there is none.
@@ -145,13 +146,15 @@ pub struct Options {
     pub trace: Option<Trace>,
 }
 
-/// What the source's HTTP gives out.
-#[derive(Debug, Clone)]
+/// What is given out by HTTP: the `.tstream`, the status page and, by a source, its tracker.
+#[derive(Debug)]
 pub struct Serve {
-    /// The stream's name.
-    pub name: String,
     /// The `.tstream` file.
     pub tstream: Served,
+    /// Show everybody where peers are, not this host alone.
+    pub public: bool,
+    /// Where, for HTTP alone; none: where peers come in.
+    pub listener: Option<Listener>,
 }
 
 /// A file that HTTP gives out, which may become another one.
@@ -308,7 +311,12 @@ impl Driver {
     /// Source: hands a piece over. Never blocks: the queue takes what the window holds, and a
     /// driver that is further behind is dead, so the piece is dropped and `false` returned.
     pub fn publish(&self, piece: Piece) -> bool {
-        self.pieces.len() < self.max_unpublished && self.pieces.try_send(piece).is_ok()
+        let bytes = piece.header().payload_len();
+        let taken = self.pieces.len() < self.max_unpublished && self.pieces.try_send(piece).is_ok();
+        if taken {
+            self.shown.add_published(bytes);
+        }
+        taken
     }
 
     /// Viewer: where verified bytes come out.
@@ -457,13 +465,19 @@ impl Setup {
         if discovery.viewer {
             spawner.spawn(discovery.clone().explain());
         }
+        let mut http = None;
+        if let Some(serve) = serve {
+            let server = http::Server::new(&serve, &config, discovery.shown.clone(), clock);
+            let server = Arc::new(server);
+            spawner.spawn(Arc::clone(&server).keep_record());
+            match serve.listener {
+                Some(own) => Door::new(spawner.clone(), None, Some(server)).open(own),
+                None => http = Some(server),
+            }
+        }
         if config.upload_enabled {
-            let http = serve.map(|serve| {
-                let rng = fastrand::Rng::new();
-                let tracker = TrackerServer::new(discovery.infohash, config.peer_id, rng);
-                Arc::new(http::Server::new(&serve, tracker, clock))
-            });
-            Door::new(spawner.clone(), discovery.inbox.clone(), http).open(listener);
+            let inbox = Some(discovery.inbox.clone());
+            Door::new(spawner.clone(), inbox, http).open(listener);
         }
         let announcer = Announcer {
             request: self.announced,

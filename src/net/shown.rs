@@ -11,7 +11,7 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -29,6 +29,8 @@ use crate::proto::{
 #[derive(Debug)]
 pub(super) struct Shown {
     stats: Mutex<Arc<Stats>>,
+    /// Source: bytes of the stream that were handed over.
+    published: AtomicU64,
     peers: AtomicUsize,
     /// Who has fewer looks for more.
     enough: usize,
@@ -58,6 +60,7 @@ impl Shown {
     pub(super) fn new(max_peers: usize) -> Self {
         Self {
             stats: Mutex::default(),
+            published: AtomicU64::new(0),
             peers: AtomicUsize::new(0),
             enough: max_peers.min(ENOUGH_PEERS),
             away: AtomicBool::new(false),
@@ -74,6 +77,16 @@ impl Shown {
 
     pub(super) fn set_stats(&self, stats: Stats) {
         *self.stats.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(stats);
+    }
+
+    /// Source: counts what is published.
+    pub(super) fn add_published(&self, bytes: u64) {
+        self.published.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Source: bytes of the stream that were handed over.
+    pub(super) fn published(&self) -> u64 {
+        self.published.load(Ordering::Relaxed)
     }
 
     /// Whether the source is there, and peers enough finished the handshake and are still there. One

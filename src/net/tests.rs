@@ -88,8 +88,9 @@ impl Stream {
     fn source(&self) -> Driver {
         let options = Options {
             serve: Some(Serve {
-                name: "net test".into(),
                 tstream: Served::new(TSTREAM),
+                public: false,
+                listener: None,
             }),
             ..self.options(Role::Source)
         };

@@ -22,6 +22,7 @@
 //! | [`picker`], [`choker`], [`carrier`] | policies: from whom, to whom, when |
 //! | [`hops`], [`pace`], [`limiter`], [`rate`] | what these measure and keep |
 //! | [`sequence_set`], [`time`], [`stats`] | what all of it is made of |
+//! | [`status`] | the page for browsers, and the same for scripts (§8) |
 //!
 //! What follows is the contract that all of it keeps.
 //!
@@ -55,6 +56,7 @@ pub mod restart;
 mod sequence_map;
 pub mod sequence_set;
 pub mod stats;
+pub mod status;
 mod store;
 pub mod swarm;
 pub mod time;

@@ -22,6 +22,7 @@ mod pause;
 mod relay;
 mod restart;
 mod shutdown;
+mod status;
 mod story;
 mod support;
 mod uris;

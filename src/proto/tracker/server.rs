@@ -84,6 +84,12 @@ impl TrackerServer {
         self.entries.len()
     }
 
+    /// How many are known now.
+    pub fn known(&mut self, now: Instant) -> usize {
+        self.entries.expire(now);
+        self.len()
+    }
+
     /// Whether nobody is known.
     #[must_use]
     pub const fn is_empty(&self) -> bool {

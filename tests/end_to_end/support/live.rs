@@ -27,7 +27,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// A test picture with sound in real time, a key frame every second.
 #[derive(Debug)]
 pub(crate) struct Live {
-    _pipeline: Pipeline,
+    pipeline: Pipeline,
     pub(crate) location: PathBuf,
     sent: Sent,
 }
@@ -69,10 +69,19 @@ impl Live {
         );
         pipeline.play();
         Self {
-            _pipeline: pipeline,
+            pipeline,
             location,
             sent,
         }
+    }
+
+    /// Where it listens.
+    pub(crate) fn port(&self) -> u16 {
+        self.pipeline.element_port("live")
+    }
+
+    pub(crate) const fn pipeline(&self) -> &Pipeline {
+        &self.pipeline
     }
 
     /// Waits until so much was broadcast.
