@@ -19,7 +19,10 @@ children=()
 remove_namespaces() {
     local name
     while read -r name _; do
-        [[ $name != "$1"-* ]] || ip netns delete "$name" || true
+        [[ $name == "$1"-* ]] || continue
+        # Daemons stay when all children are gone.
+        ip netns pids "$name" | xargs --no-run-if-empty kill || true
+        ip netns delete "$name" || true
     done < <(ip netns list 2>/dev/null)
 }
 

@@ -67,6 +67,8 @@ tests/keys.sh
 # Without root or namespaces it says so and leaves with 77.
 tests/cables.sh || (($? == 77))
 tests/lan.sh || (($? == 77))
+# Nor without miniupnpd.
+tests/nat.sh || (($? == 77))
 
 step fuzzing
 # Without a nightly toolchain it says so and leaves with 77.
