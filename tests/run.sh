@@ -64,6 +64,7 @@ for script in pipelines/*.sh tests/*.sh; do
 done
 pipelines/demo.sh --seconds 8
 tests/keys.sh
+tests/pipelines.sh
 # Without root or namespaces it says so and leaves with 77.
 tests/cables.sh || (($? == 77))
 tests/lan.sh || (($? == 77))

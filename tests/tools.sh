@@ -7,8 +7,8 @@
 #
 # SPDX-License-Identifier: MPL-2.0
 
-# Fetches the programs of others that tests speak to, into the build folder: opentracker (Debian's
-# package, unpacked and not installed, which would start it as a service) and bittorrent-tracker
+# Fetches the programs of others that tests speak to, into the build folder: opentracker and nginx with
+# RTMP (Debian's packages, unpacked and not installed, which would start them as services) and bittorrent-tracker
 # (npm's), and installs Debian's python3-libtorrent. Safe to run again; with nothing to do it is silent.
 #
 # usage: tools.sh [--help]
@@ -43,8 +43,9 @@ fetch() {
     fresh=
 }
 
-unpack_opentracker() {
-    local package download=(apt-get download -qq -o "APT::Sandbox::User=$(id --user --name)" opentracker libowfat0)
+# unpack PACKAGE...: Debian's, into the folder it is called in.
+unpack() {
+    local package download=(apt-get download -qq -o "APT::Sandbox::User=$(id --user --name)" "$@")
     # On a new system apt has no list of packages yet.
     "${download[@]}" >/dev/null 2>&1 || { apt-get update -qq && "${download[@]}" >/dev/null; }
     for package in ./*.deb; do
@@ -52,9 +53,12 @@ unpack_opentracker() {
         rm "$package"
     done
 }
+unpack_opentracker() { unpack opentracker libowfat0; }
+unpack_nginx() { unpack nginx libnginx-mod-rtmp; }
 
 # Its optional parts, which would be compiled, are for browsers.
 install_npm_tracker() { npm install --silent --no-fund --no-audit --ignore-scripts "$npm_tracker"; }
 
 fetch opentracker unpack_opentracker
+fetch nginx unpack_nginx
 fetch bittorrent-tracker install_npm_tracker
