@@ -15,6 +15,9 @@
 #
 #   --check          install packages and look at Rust, build nothing
 #   --with PACKAGE   install this package too
+#
+# Where LIVETORRENT_PLUGIN_DIR names a folder with the plugin in it, this and all other scripts use that
+# and build nothing.
 
 set -euo pipefail
 # shellcheck source=pipelines/lib.bash
@@ -26,6 +29,8 @@ packages=(
     # to run: tools, then x264enc (ugly), voaacenc and mpegtsmux (bad), avdec_h264 (libav)
     gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good
     gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav
+    # to show a window and to play sound
+    gstreamer1.0-x gstreamer1.0-alsa
 )
 build=true
 
@@ -92,5 +97,9 @@ while (($#)); do
 done
 
 install_packages
-check_rust
-! $build || build_plugin
+if [[ -n ${LIVETORRENT_PLUGIN_DIR-} ]]; then
+    [[ -e $plugin_dir/libgstlivetorrent.so ]] || die "there is no libgstlivetorrent.so in $plugin_dir"
+else
+    check_rust
+    ! $build || build_plugin
+fi
