@@ -13,7 +13,8 @@ use std::{
     sync::Mutex,
 };
 
-use super::siege::{Siege, Target, is_breath};
+use super::siege::{Siege, Target};
+use crate::support::peer::is_breath;
 
 /// A request, and the statuses that may answer it; none: the connection ends without a word.
 struct Request {

@@ -37,7 +37,7 @@ use crate::support::{
     fed_sink,
     fixture::{self, TELEVISION},
     metainfo,
-    peer::{Peer, Shown, id},
+    peer::{Peer, Shown, id, is_breath},
     pipeline::Pipeline,
     process::Launch,
     transport::{PACKET, Transport},
@@ -409,14 +409,6 @@ pub(crate) fn blast(socket: &TcpStream, field: &Field, bytes: &[u8]) -> io::Resu
         let _ = socket.shutdown(Shutdown::Both);
         outcome
     })
-}
-
-/// Whether a read or write merely took longer than [`BREATH`].
-pub(crate) fn is_breath(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
-    )
 }
 
 /// Feeds a source in real time.

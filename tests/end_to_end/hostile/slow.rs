@@ -14,8 +14,8 @@ use std::{
     time::Duration,
 };
 
-use super::siege::{Field, Siege, Target, is_breath};
-use crate::support::peer::{Peer, RESERVED, block, frame, handshake, id};
+use super::siege::{Field, Siege, Target};
+use crate::support::peer::{Peer, RESERVED, block, frame, handshake, id, is_breath};
 
 /// Between two bytes of those who drip.
 const DRIP: Duration = Duration::from_millis(50);

@@ -71,6 +71,7 @@ pub(crate) struct Peer {
     /// What came of messages that are not yet whole.
     unread: Vec<u8>,
     lap: Lap,
+    their_reserved: [u8; 8],
     their_id: [u8; 20],
     /// What the far end showed last in `tstream_live`: the tip's proof and the floor.
     pub(crate) tip: Option<[u8; PROOF_LEN]>,
@@ -112,6 +113,7 @@ impl Peer {
             socket,
             unread: Vec::new(),
             lap,
+            their_reserved: theirs[20..28].try_into().unwrap(),
             their_id: *theirs.last_chunk().unwrap(),
             tip: None,
             floor: None,
@@ -160,6 +162,16 @@ impl Peer {
     /// The far end's peer id.
     pub(crate) const fn their_id(&self) -> [u8; 20] {
         self.their_id
+    }
+
+    /// The reserved bytes of the far end's handshake.
+    pub(crate) const fn their_reserved(&self) -> [u8; 8] {
+        self.their_reserved
+    }
+
+    /// Whether the far end gives nothing now.
+    pub(crate) const fn is_choked(&self) -> bool {
+        self.choked
     }
 
     /// The connection itself.
@@ -300,6 +312,14 @@ impl Peer {
             }
         }
     }
+}
+
+/// Whether only a pause in what comes was the error.
+pub(crate) fn is_breath(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+    )
 }
 
 /// The reserved bytes that PROTOCOL §4 asks for.
