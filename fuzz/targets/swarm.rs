@@ -6,9 +6,11 @@
 //
 // SPDX-License-Identifier: MPL-2.0
 
-//! A whole swarm, viewer or source: any inputs in any order from several peers. After each, what was
-//! delivered is what the source signed, in order, each piece once; what is kept and what is said at once
-//! stays bounded; nobody is spoken to who was hung up on; and it never asks to be woken in the past.
+//! A whole swarm, viewer or source: any inputs in any order from several peers, of a stream that ends, starts
+//! again and leaves sequences out. After each, what was delivered is what the source signed, in order, each
+//! piece once; each request that a peer made has one answer at most, whole and of the same fields, and nobody
+//! gets one that asked for nothing; what is kept and what is said at once stays bounded; nobody is spoken to
+//! who was hung up on; and it never asks to be woken in the past. At the end no request is without its answer.
 
 #![no_main]
 
@@ -34,16 +36,22 @@ use gstlivetorrent::proto::{
 };
 use libfuzzer_sys::fuzz_target;
 
-const PIECE_LENGTH: u32 = 16384;
+/// Up to three blocks.
+const PIECE_LENGTH: u32 = 40_000;
+const BLOCK: usize = 16 * 1024;
 const NPIECES: u32 = 256;
 /// Twice the lap and more, so that it wraps.
 const PIECES: usize = 600;
 const FIRST: Sequence = 1_000_000;
 const BEGIN: u64 = 1_700_000_000_000_000;
+/// Pieces of each start but the last, and the sequences that the next one leaves out: less than a request
+/// ahead spans, and laps.
+const STARTS: [(usize, u64); 3] = [(130, 10), (200, 65_536), (90, 300)];
 /// Stream between two pieces, µs.
 const APART: u64 = 50_000;
 const MAX_PEERS: usize = 12;
-const BUFFER: usize = 1 << 20;
+/// Less than a window holds.
+const BUFFER: usize = 256 << 10;
 /// What may be kept beside pieces for a lap so short and peers so few.
 const MOST_ENTRIES: usize = 40_000;
 /// What may be said in answer to one input.
@@ -59,20 +67,37 @@ static BROADCAST: LazyLock<Broadcast> = LazyLock::new(|| {
     let key = PrivateKey::from_pem(include_str!("../../tests/data/key.pem")).expect("a key");
     let lap = Lap::new(NPIECES).expect("a lap may be that short");
     let info = Info::new("fuzz", PIECE_LENGTH, lap, key.public_key()).expect("a stream");
-    let mut sealer = Sealer::new(key, info.infohash(), FIRST, 0);
-    let pieces = (0..PIECES)
-        .map(|number| {
-            let flags = match number {
-                n if n % 17 == 0 => Flags::RANDOM_ACCESS,
-                n if n % 41 == 0 => Flags::DISCONTINUITY,
-                n if n + 1 == PIECES => Flags::END,
-                _ => Flags::NONE,
-            };
-            let mut draft = Draft::new(b"tables", flags);
-            draft.extend(&[number as u8; 200][..number % 200]);
-            sealer.seal(BEGIN + number as u64 * APART, draft)
-        })
-        .collect();
+    let mut sealer = Sealer::new(key.clone(), info.infohash(), FIRST, 0);
+    let mut starts = STARTS.into_iter();
+    let mut coming = starts.next();
+    let mut left = coming.map_or(PIECES, |(pieces, _)| pieces);
+    let mut pieces = Vec::with_capacity(PIECES);
+    for number in 0..PIECES {
+        if left == 0 {
+            let next = sealer.next_sequence() + coming.map_or(0, |(_, left_out)| left_out);
+            sealer = Sealer::new(key.clone(), info.infohash(), next, sealer.last_time());
+            coming = starts.next();
+            left = coming.map_or(PIECES, |(pieces, _)| pieces);
+        }
+        left -= 1;
+        let flags = match number {
+            n if n + 1 == PIECES => Flags::END,
+            // The first start ends as it should, the others break off.
+            n if n + 1 == STARTS[0].0 => Flags::END,
+            n if n % 17 == 0 => Flags::RANDOM_ACCESS,
+            n if n % 41 == 0 => Flags::DISCONTINUITY,
+            _ => Flags::NONE,
+        };
+        let mut draft = Draft::new(b"tables", flags);
+        // A few are longer than a block, or two.
+        let payload = match number % 32 {
+            5 => 20_000,
+            21 => 39_000,
+            _ => number % 200,
+        };
+        draft.extend(&vec![number as u8; payload]);
+        pieces.push(sealer.seal(BEGIN + number as u64 * APART, draft));
+    }
     Broadcast {
         metainfo: Arc::new(Metainfo::new(info)),
         pieces,
@@ -84,8 +109,23 @@ static BROADCAST: LazyLock<Broadcast> = LazyLock::new(|| {
 struct Known;
 
 fn genuine(sequence: Sequence) -> Option<&'static Piece> {
-    let number = usize::try_from(sequence.checked_sub(FIRST)?).ok()?;
-    BROADCAST.pieces.get(number)
+    let pieces = &BROADCAST.pieces;
+    let at = pieces.binary_search_by_key(&sequence, Piece::sequence);
+    at.ok().map(|at| &pieces[at])
+}
+
+fn whole(index: u32) -> Block {
+    Block {
+        index,
+        begin: 0,
+        length: PIECE_LENGTH,
+    }
+}
+
+/// Takes one of `index` out; whether there was one.
+fn settled(blocks: &mut Vec<Block>, index: u32) -> bool {
+    let at = blocks.iter().position(|block| block.index == index);
+    at.map(|at| blocks.remove(at)).is_some()
 }
 
 fn sequence_of(bytes: &[u8]) -> Option<Sequence> {
@@ -122,6 +162,10 @@ struct World {
     dialing: HashSet<SocketAddr>,
     /// What each was asked for and has not answered.
     asked: HashMap<ConnId, Vec<Block>>,
+    /// What each asked for and has no answer to, those of one index as often as it was asked for.
+    owed: HashMap<ConnId, Vec<Block>>,
+    /// The answer under way to each: its index, and the blocks that came.
+    giving: HashMap<ConnId, (u32, Vec<u8>)>,
     room: usize,
     delivered: Option<Sequence>,
 }
@@ -161,6 +205,8 @@ impl World {
             conns: BTreeMap::new(),
             dialing: HashSet::new(),
             asked: HashMap::new(),
+            owed: HashMap::new(),
+            giving: HashMap::new(),
             room: 0,
             delivered: None,
         };
@@ -187,13 +233,20 @@ impl World {
                 }
                 Output::Send { conn, message } => self.sent(conn, message),
                 Output::HangUp { conn, .. } => {
-                    assert!(self.conns.remove(&conn).is_some(), "{conn:?} is not there");
-                    self.asked.remove(&conn);
+                    assert!(self.conns.contains_key(&conn), "{conn:?} is not there");
+                    self.gone(conn);
                 }
                 Output::Deliver(delivery) => self.delivered(&delivery),
             }
         }
         panic!("more than {MOST_OUTPUTS} outputs for one input");
+    }
+
+    fn gone(&mut self, conn: ConnId) {
+        self.conns.remove(&conn);
+        self.asked.remove(&conn);
+        self.owed.remove(&conn);
+        self.giving.remove(&conn);
     }
 
     fn sent(&mut self, conn: ConnId, message: Message) {
@@ -202,22 +255,52 @@ impl World {
         match message {
             Message::Request(block) => {
                 assert!(!self.source, "a source asks for nothing");
+                assert_eq!(block, whole(block.index));
                 let asked = self.asked.entry(conn).or_default();
+                assert!(!asked.contains(&block), "asked for twice at once");
                 asked.push(block);
-                assert!(asked.len() <= 2048, "requests to one peer are bounded");
+                assert!(asked.len() <= 256, "requests to one peer are bounded");
             }
             Message::Cancel(block) => {
                 let asked = self.asked.entry(conn).or_default();
-                asked.retain(|other| *other != block);
+                assert!(asked.contains(&block), "a CANCEL of what was not asked for");
             }
-            Message::Piece { block, .. } => {
-                let piece = sequence_of(&block)
-                    .and_then(genuine)
-                    .expect("a genuine piece");
-                assert_eq!(*piece.bytes(), block);
+            Message::Reject(block) => {
+                assert_eq!(block, whole(block.index), "it repeats the fields");
+                let owed = self.owed.entry(conn).or_default();
+                assert!(settled(owed, block.index), "a REJECT of nothing");
+                // A second request of the same index may be rejected while the first is answered.
+                let under_way = self.giving.get(&conn).map(|(index, _)| *index);
+                let both = under_way != Some(block.index) || owed.contains(&block);
+                assert!(both, "an answer that began is finished");
             }
+            Message::Piece {
+                index,
+                begin,
+                block,
+            } => self.gave(conn, index, begin, &block),
             _ => {}
         }
+    }
+
+    /// A block of an answer goes out.
+    fn gave(&mut self, conn: ConnId, index: u32, begin: u32, block: &[u8]) {
+        let begun = self.giving.remove(&conn);
+        let (under_way, mut bytes) = begun.unwrap_or((index, Vec::new()));
+        assert_eq!(under_way, index, "answers are not mixed");
+        assert_eq!(begin as usize, bytes.len(), "the next block");
+        bytes.extend_from_slice(block);
+        let piece = sequence_of(&bytes).and_then(genuine);
+        let piece = piece.expect("a genuine piece").bytes();
+        assert_eq!(block.len(), (piece.len() - begin as usize).min(BLOCK));
+        let owed = self.owed.entry(conn).or_default();
+        if bytes.len() < piece.len() {
+            assert!(owed.contains(&whole(index)), "an answer to nothing");
+            self.giving.insert(conn, (index, bytes));
+            return;
+        }
+        assert_eq!(*piece, bytes);
+        assert!(settled(owed, index), "an answer to nothing");
     }
 
     fn delivered(&mut self, delivery: &Delivery) {
@@ -307,9 +390,65 @@ impl World {
     }
 
     fn say(&mut self, conn: ConnId, message: Message) {
-        if self.conns.contains_key(&conn) {
-            self.input(Input::Received { conn, message });
+        if !self.conns.contains_key(&conn) {
+            return;
         }
+        match &message {
+            Message::Request(block) => self.owed.entry(conn).or_default().push(*block),
+            Message::Reject(block) => {
+                settled(self.asked.entry(conn).or_default(), block.index);
+            }
+            _ => {}
+        }
+        self.input(Input::Received { conn, message });
+    }
+
+    /// Somebody answers, asked or not.
+    fn give(&mut self, conn: ConnId, index: u32, bytes: &Bytes) {
+        settled(self.asked.entry(conn).or_default(), index);
+        for begin in (0..bytes.len()).step_by(BLOCK) {
+            let block = bytes.slice(begin..(begin + BLOCK).min(bytes.len()));
+            let begin = begin as u32;
+            let message = Message::Piece {
+                index,
+                begin,
+                block,
+            };
+            self.say(conn, message);
+        }
+    }
+
+    /// All that waits to go out has gone.
+    fn flush(&mut self) {
+        let conns: Vec<_> = self.conns.keys().copied().collect();
+        for conn in conns {
+            let Some(bytes) = self.conns.get_mut(&conn).map(std::mem::take) else {
+                continue;
+            };
+            self.input(Input::Sent { conn, bytes });
+        }
+    }
+
+    /// Everybody takes back what has no answer, and takes in what comes: then nothing is owed.
+    fn end(&mut self) {
+        let owed: Vec<_> = self
+            .owed
+            .iter()
+            .flat_map(|(conn, blocks)| blocks.iter().map(|block| (*conn, *block)))
+            .collect();
+        for (conn, block) in owed {
+            self.say(conn, Message::Cancel(block));
+        }
+        // At the lowest rate a few seconds.
+        for _ in 0..200 {
+            if self.owed.values().all(Vec::is_empty) {
+                return;
+            }
+            self.flush();
+            self.pass(Duration::from_millis(100));
+        }
+        let owed = &self.owed;
+        assert!(owed.values().all(Vec::is_empty), "no answer came: {owed:?}");
     }
 
     /// A piece near where the stream stands by the clock.
@@ -347,7 +486,7 @@ impl World {
     }
 
     /// Any message of somebody who has greeted.
-    fn message(&mut self, conn: ConnId, u: &mut Unstructured<'_>) -> Result<Message> {
+    fn message(&mut self, u: &mut Unstructured<'_>) -> Result<Message> {
         let lap = BROADCAST.metainfo.info.lap();
         let piece = self.piece(u)?;
         let index = if u.ratio(7, 8)? {
@@ -355,12 +494,8 @@ impl World {
         } else {
             u.int_in_range(0..=NPIECES)?
         };
-        let block = Block {
-            index,
-            begin: 0,
-            length: PIECE_LENGTH,
-        };
-        Ok(match u.int_in_range(0..=17)? {
+        let block = whole(index);
+        Ok(match u.int_in_range(0..=13)? {
             0 => Message::Choke,
             1 | 2 => Message::Unchoke,
             3 => Message::Interested,
@@ -374,32 +509,36 @@ impl World {
                 id: 3,
                 payload: self.live(u)?.encode(),
             },
-            13 => Message::Extended {
+            _ => Message::Extended {
                 id: u.int_in_range(0..=4)?,
                 payload: self.payload(u)?,
             },
-            _ => {
-                let asked = self.asked.get_mut(&conn).and_then(|asked| asked.pop());
-                let index = asked.map_or(index, |asked| asked.index);
-                let asked_for = (index < NPIECES)
-                    .then(|| lap.unwrap(index, piece.sequence()))
-                    .flatten();
-                let piece = asked_for.and_then(genuine).unwrap_or(piece);
-                let mut block = piece.bytes().to_vec();
-                if u.ratio(1, 16)? {
-                    let at = u.choose_index(block.len())?;
-                    block[at] ^= u.arbitrary::<u8>()?;
-                }
-                if u.ratio(1, 32)? {
-                    block.truncate(HEADER_LEN);
-                }
-                Message::Piece {
-                    index,
-                    begin: 0,
-                    block: block.into(),
-                }
-            }
         })
+    }
+
+    /// Somebody answers what it was asked, or something else.
+    fn some_answer(&mut self, conn: ConnId, u: &mut Unstructured<'_>) -> Result<()> {
+        let lap = BROADCAST.metainfo.info.lap();
+        let piece = self.piece(u)?;
+        let asked = self.asked.get(&conn).and_then(|asked| asked.last());
+        let index = match asked.filter(|_| !u.ratio(1, 16).unwrap_or(true)) {
+            Some(asked) => asked.index,
+            None => u.int_in_range(0..=NPIECES)?,
+        };
+        let asked_for = (index < NPIECES)
+            .then(|| lap.unwrap(index, piece.sequence()))
+            .flatten();
+        let piece = asked_for.and_then(genuine).unwrap_or(piece);
+        let mut bytes = piece.bytes().to_vec();
+        if u.ratio(1, 16)? {
+            let at = u.choose_index(bytes.len())?;
+            bytes[at] ^= u.arbitrary::<u8>()?;
+        }
+        if u.ratio(1, 32)? {
+            bytes.truncate(HEADER_LEN);
+        }
+        self.give(conn, index, &bytes.into());
+        Ok(())
     }
 
     fn payload(&self, u: &mut Unstructured<'_>) -> Result<Bytes> {
@@ -483,8 +622,7 @@ impl World {
                 })),
             },
             (9, Some(conn)) if u.ratio(1, 8)? => {
-                self.conns.remove(&conn);
-                self.asked.remove(&conn);
+                self.gone(conn);
                 let reason = "gone".to_owned();
                 self.input(Input::Closed { conn, reason });
             }
@@ -492,17 +630,10 @@ impl World {
                 let error = WireError::TooLong(u.arbitrary()?);
                 self.input(Input::Malformed { conn, error });
             }
-            (11 | 12, _) => {
-                let conns: Vec<_> = self.conns.keys().copied().collect();
-                for conn in conns {
-                    let Some(bytes) = self.conns.get_mut(&conn).map(std::mem::take) else {
-                        continue;
-                    };
-                    self.input(Input::Sent { conn, bytes });
-                }
-            }
+            (11 | 12, _) => self.flush(),
+            (13..=15, Some(conn)) => self.some_answer(conn, u)?,
             (_, Some(conn)) => {
-                let message = self.message(conn, u)?;
+                let message = self.message(u)?;
                 self.say(conn, message);
             }
             _ => {}
@@ -536,4 +667,5 @@ fuzz_target!(|bytes: &[u8]| {
         return;
     };
     while !u.is_empty() && world.step(&mut u).is_ok() {}
+    world.end();
 });
