@@ -62,6 +62,13 @@ impl HostPort {
         Self::new(host, port)
     }
 
+    /// Where the source is, if this is its own announce URL: http alone may be (PROTOCOL §8), since a
+    /// source speaks no TLS on its port.
+    pub(super) fn of_source(url: &str) -> Option<Self> {
+        let is_http = url.starts_with("http:");
+        Self::of_url(url).filter(|_| is_http)
+    }
+
     fn new(host: &str, port: u16) -> Option<Self> {
         let host = host.to_owned();
         (!host.is_empty()).then_some(Self { host, port })
@@ -157,6 +164,17 @@ mod tests {
             ("announce", None),
         ] {
             assert_eq!(shown(HostPort::of_url(url)).as_deref(), target, "{url}");
+        }
+    }
+
+    #[test]
+    fn only_who_announces_by_http_may_be_the_source() {
+        for (url, target) in [
+            ("http://example.org:7764/announce", Some("example.org:7764")),
+            ("https://example.org/announce", None),
+            ("udp://example.org:1/announce", None),
+        ] {
+            assert_eq!(shown(HostPort::of_source(url)).as_deref(), target, "{url}");
         }
     }
 

@@ -504,13 +504,8 @@ impl Setup {
             }
         }
         if viewer {
-            let is_http = |url: &&String| url.starts_with("http");
-            for target in trackers
-                .iter()
-                .flatten()
-                .filter(is_http)
-                .filter_map(|url| HostPort::of_url(url))
-            {
+            let urls = trackers.iter().flatten();
+            for target in urls.filter_map(|url| HostPort::of_source(url)) {
                 driver.look_up(target, Origin::Announce);
             }
         }
