@@ -154,7 +154,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             tstream.display()
         ),
         &format!(
-            "livetorrentsrc name=from latency=0 location={} ! fakesink sync=false",
+            "livetorrentsrc name=from latency=0 location={} peer-cache=\"\" ! fakesink sync=false",
             tstream.display()
         ),
         time,

@@ -68,7 +68,7 @@ fn first_shown(pipeline: &gst::Pipeline) -> Result<mpsc::Receiver<Instant>, Box<
 /// The times to the first byte, the first decoded picture and the first shown one.
 fn join(location: &str, latency: u32) -> Result<[Duration; 3], Box<dyn Error>> {
     let pipeline = launch(&format!(
-        "livetorrentsrc name=from location={location} latency={latency} ! decodebin name=decoder \
+        "livetorrentsrc name=from location={location} latency={latency} peer-cache=\"\" ! decodebin name=decoder \
          decoder. ! queue ! videoconvert ! identity name=decoded ! fakesink name=shown sync=true signal-handoffs=true \
          decoder. ! queue ! audioconvert ! fakesink sync=true"
     ))?;

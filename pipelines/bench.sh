@@ -93,7 +93,7 @@ gst-launch-1.0 -q videotestsrc num-buffers=$(((seconds + 15) * 25)) pattern=snow
 say "Processor and memory at $(($(stat --format=%s "$dir/8M.ts") * 8 / (seconds + 15) / 1000)) kbit/s, over $seconds s"
 pair livetorrent \
     "livetorrentsink name=bench location=$dir/bench.tstream port=0 public-address=127.0.0.1" \
-    "livetorrentsrc location=$dir/bench.tstream port-mapping=false"
+    "livetorrentsrc location=$dir/bench.tstream port-mapping=false peer-cache=$dir/peers"
 if gst-inspect-1.0 --exists srtsink; then
     pair srt "srtsink uri=srt://127.0.0.1:17764?mode=listener wait-for-connection=false" \
         "srtsrc uri=srt://127.0.0.1:17764"

@@ -89,7 +89,8 @@ milliseconds() { say $(($(date +%s%N) / 1000000)); }
 
 # viewer NAME TSTREAM PROPERTIES WINDOW
 viewer() {
-    launch "$1" "livetorrentsrc location=$dir/$2 latency=$latency port-mapping=false $3 ! tee name=bytes" \
+    launch "$1" "livetorrentsrc location=$dir/$2 latency=$latency port-mapping=false" \
+        "peer-cache=$dir/$1.peers $3 ! tee name=bytes" \
         "! queue ! filesink buffer-mode=unbuffered sync=false async=false location=$dir/$1.ts" \
         "bytes. ! queue ! decodebin name=decoder" \
         "decoder. ! queue ! videoconvert ! tee name=video" \

@@ -47,7 +47,8 @@ start_broadcast() {
 watch() {
     local name=$1
     shift
-    launch "$name" livetorrentsrc location="$dir/broadcast.tstream" "$@" \
+    # Each host has a cache of its own, and none is the user's.
+    launch "$name" livetorrentsrc location="$dir/broadcast.tstream" peer-cache="$dir/$name.peers" "$@" \
         ! filesink buffer-mode=unbuffered sync=false async=false location="$dir/$name.ts"
 }
 

@@ -196,6 +196,7 @@ start() {
     for ((i = 0; i < viewers; i++)); do
         started[i]=$(milliseconds)
         launch "v$i" livetorrentsrc location="$dir/lab.tstream" latency="$latency" \
+            peer-cache="$dir/v$i.peers" \
             ! filesink buffer-mode=unbuffered sync=false async=false location="$dir/v$i.ts"
     done
 }

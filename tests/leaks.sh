@@ -101,7 +101,7 @@ until grep -qs livetorrent-ready "$dir/source.log"; do
     ((tries++ < 1200)) || die "the source did not start"
     sleep 0.05
 done
-checker viewer gst-launch-1.0 -m livetorrentsrc location="$dir/foo.tstream" \
+checker viewer gst-launch-1.0 -m livetorrentsrc location="$dir/foo.tstream" peer-cache="$dir/peers" \
     ! filesink location="$dir/shown" sync=false async=false >"$dir/viewer.log" 2>&1 </dev/null &
 children+=($!)
 # Both end with the broadcast.

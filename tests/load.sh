@@ -86,7 +86,7 @@ launch_others() {
             peers=$others_peers
             ((room_for-- <= 0)) || peers=$called_peers
             words+=(livetorrentsrc location="$dir/broadcast.tstream" latency="$latency"
-                max-peers="$peers" ! fakesink sync=false async=false)
+                max-peers="$peers" peer-cache="$dir/other$host.peers" ! fakesink sync=false async=false)
         done
         host "other$host" net bridge0 "port$((host + 3))" "$subnet.$((host + 3))"
         launch "other$host" "${words[@]}"
@@ -189,7 +189,8 @@ launch_others
 await "the start of all" "$lead" all_ready
 viewers=(viewer)
 launch viewer livetorrentsrc location="$dir/broadcast.tstream" latency="$latency" max-peers="$called" \
-    peers="$(addresses)" ! filesink buffer-mode=unbuffered sync=false async=false location="$dir/viewer.ts"
+    peers="$(addresses)" peer-cache="$dir/viewer.peers" \
+    ! filesink buffer-mode=unbuffered sync=false async=false location="$dir/viewer.ts"
 # Next to the source, where `finish` looks for it.
 last=$((${#children[@]} - 1))
 children=("${children[0]}" "${children[last]}" "${children[@]:1:last-1}")

@@ -95,11 +95,11 @@ start() {
         "bytes. ! queue ! livetorrentsink name=soak location=$dir/soak.tstream port=0" \
         "public-address=127.0.0.1 bitrate=$bitrate duration=20000000000"
     port_of source >/dev/null
-    launch viewer1 "livetorrentsrc location=$dir/soak.tstream latency=$latency $(file viewer1)"
+    launch viewer1 "livetorrentsrc location=$dir/soak.tstream latency=$latency peer-cache=$dir/viewer1.peers $(file viewer1)"
     # The same stream (announce is no part of the infohash) without a way to the source.
     LC_ALL=C sed -E "1s#^d8:announce[0-9]+:http://[^/]*/announce#d8:announce${#nowhere}:$nowhere#" \
         "$dir/soak.tstream" >"$dir/second.tstream"
-    launch viewer2 "livetorrentsrc location=$dir/second.tstream latency=$latency" \
+    launch viewer2 "livetorrentsrc location=$dir/second.tstream latency=$latency peer-cache=$dir/viewer2.peers" \
         "peers=127.0.0.1:$(port_of viewer1) $(file viewer2)"
     port_of viewer2 >/dev/null
 }
