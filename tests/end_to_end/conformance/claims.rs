@@ -62,6 +62,23 @@ pub(super) fn int(dict: &Dict, key: &str) -> Option<u64> {
     })
 }
 
+/// Reads a `Tr_G2G_v2`: how much of each piece went on, in per cent of it.
+pub(super) fn report(payload: &[u8], npieces: u32) -> BTreeMap<u32, u8> {
+    let report = dict(payload);
+    assert!(!report.is_empty() && report.len() <= 4096);
+    let entries = report.into_iter().map(|(key, value)| {
+        let digits = String::from_utf8(key).expect("decimal");
+        let index: u32 = digits.parse().expect("decimal");
+        assert!(index.to_string() == digits && index < npieces);
+        let Value::Bytes(part) = value else {
+            panic!("{value:?}");
+        };
+        assert!(part.len() == 1 && part[0] <= 100);
+        (index, part[0])
+    });
+    entries.collect()
+}
+
 /// What one peer said last of itself, each time held to what it said before.
 #[derive(Debug)]
 pub(super) struct Claims {

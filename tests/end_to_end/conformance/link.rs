@@ -20,7 +20,10 @@ use gstlivetorrent::proto::{
     piece::{Flags, Piece},
 };
 
-use super::{claims::Claims, giver::PIECE_LENGTH};
+use super::{
+    claims::{self, Claims},
+    giver::PIECE_LENGTH,
+};
 use crate::support::peer::{Peer, block, id, is_breath};
 
 /// `reqq` of [`Peer::introduce`].
@@ -72,6 +75,8 @@ pub(super) struct Link {
     /// What was taken back.
     pub(super) cancelled: BTreeSet<Sequence>,
     interested: bool,
+    /// What it said of each piece's way on, by index.
+    pub(super) reports: BTreeMap<u32, u8>,
     /// What the viewer says of itself.
     pub(super) claims: Claims,
     /// What the viewer said: message ids and what came with them, requests and HAVE left out.
@@ -96,6 +101,7 @@ impl Link {
             asked_ahead: BTreeSet::new(),
             cancelled: BTreeSet::new(),
             interested: false,
+            reports: BTreeMap::new(),
             claims: Claims::none(info),
             heard: Vec::new(),
         }
@@ -295,6 +301,13 @@ impl Link {
             id::INTERESTED => self.interested = true,
             id::EXTENDED => {
                 self.claims.take(payload);
+                // The number that `Peer::introduce` gives.
+                if let Some((2, report)) = payload.split_first() {
+                    let report = claims::report(report, lap.npieces());
+                    let given = |index| self.given.iter().any(|given| lap.index(*given) == index);
+                    assert!(report.keys().all(|index| given(*index)), "{report:?}");
+                    self.reports.extend(report);
+                }
                 self.heard.push((id, payload.to_vec()));
             }
             _ => self.heard.push((id, payload.to_vec())),

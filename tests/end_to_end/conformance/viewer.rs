@@ -291,6 +291,10 @@ fn a_viewer_keeps_requests_for_what_is_to_come_and_gives_up_what_does_not_come()
         assert_eq!(asker.answer(), asker.reject_of(missing));
         given_up = Some(Instant::now());
     });
+    // Who gave the piece hears that all of it went on.
+    giver.broadcast_until("it reports", |giver| {
+        giver.links[0].reports.get(&asker.index_of(soon)) == Some(&100)
+    });
     let waited = given_up.unwrap() - giver.made_at[&missing];
     println!("given up after {waited:?}");
     assert!(waited >= PROMISE, "{waited:?}");
