@@ -47,7 +47,7 @@ impl Playout {
                 self.searching = false;
                 self.anywhere = false;
                 self.settled_at = now.at + SETTLING;
-                let follows = self.last.map(|last| last.sequence + 1);
+                let follows = self.told.map(|told| told.sequence);
                 if let Some(follows) = follows.filter(|&follows| follows < piece.sequence()) {
                     return self.skip(follows, piece, lost(follows, piece.sequence()));
                 }

@@ -100,6 +100,8 @@ pub(super) struct Playout {
     access: Access,
     /// The last piece that was delivered.
     last: Option<Last>,
+    /// Up to where downstream was given all or told what it misses.
+    told: Option<Told>,
     /// Stream time between two pieces.
     spacing: Duration,
     released_at: Option<Instant>,
@@ -145,7 +147,14 @@ struct Access {
 pub(super) struct Last {
     pub(super) sequence: Sequence,
     pub(super) time: UnixMicros,
-    end: u64,
+}
+
+/// The first piece of which downstream knows nothing yet.
+#[derive(Debug, Clone, Copy)]
+struct Told {
+    sequence: Sequence,
+    /// Payload bytes of its start before it.
+    position: u64,
 }
 
 impl Playout {
@@ -171,6 +180,7 @@ impl Playout {
             dropping: None,
             access: Access::default(),
             last: None,
+            told: None,
             spacing: Duration::ZERO,
             released_at: None,
             newest: 0,
@@ -422,7 +432,10 @@ impl Playout {
         self.last = Some(Last {
             sequence: header.sequence,
             time: header.time,
-            end: header.position + header.payload_len(),
+        });
+        self.told = Some(Told {
+            sequence: header.sequence + 1,
+            position: header.position + header.payload_len(),
         });
         self.released_at = Some(now);
         let payload = piece.payload();

@@ -15,7 +15,7 @@ use super::{
         store::Store,
         time::{Instant, Now, UnixMicros},
     },
-    Astray, Covered, PATIENCE_AT_ZERO, Playout, Step,
+    Astray, Covered, PATIENCE_AT_ZERO, Playout, Step, Told,
     distance::{self, Reading, Verdict},
     schedule::Schedule,
 };
@@ -138,10 +138,14 @@ impl Playout {
     /// Goes on from `next` with `piece`.
     pub(super) fn skip(&mut self, next: Sequence, piece: &Piece, lost: u64) -> Step {
         let same_start = !piece.flags().contains(Flags::START);
-        let before = self
-            .last
-            .filter(|last| last.sequence + 1 == next && same_start);
-        let bytes = before.map_or(0, |last| piece.header().position.saturating_sub(last.end));
+        // What was skipped to may be skipped itself before its turn comes.
+        let before = self.told.filter(|told| told.sequence == next && same_start);
+        let position = piece.header().position;
+        let bytes = before.map_or(0, |told| position.saturating_sub(told.position));
+        self.told = Some(Told {
+            sequence: piece.sequence(),
+            position,
+        });
         self.skip_to(piece.sequence());
         Step::Skip {
             pieces: lost,
@@ -236,5 +240,42 @@ impl Playout {
         let at = if late <= PUNCTUAL { ideal } else { now };
         self.schedule = Some(Schedule::new(steady, at.min(now)));
         self.judged_at = Some(now + GETS_GOING);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::{
+        key::PrivateKey,
+        metainfo::Infohash,
+        piece::{Draft, Sealer},
+        swarm::Playback,
+    };
+
+    #[test]
+    fn what_is_skipped_twice_before_anything_is_shown_is_told_once_and_whole() {
+        let mut sealer = Sealer::new(PrivateKey::generate(), Infohash([7; 20]), 100, 0);
+        let pieces: Vec<_> = (1..=6)
+            .map(|length| {
+                let mut draft = Draft::new(b"", Flags::NONE);
+                draft.extend(&vec![0; length * 10]);
+                sealer.seal(0, draft)
+            })
+            .collect();
+        let mut playout = Playout::new(Playback::default());
+        let mut skip = |next, to: usize| match playout.skip(next, &pieces[to], 1) {
+            Step::Skip { bytes, .. } => bytes,
+            step => panic!("{step:?}"),
+        };
+        // What is missing before the first piece nobody can tell.
+        assert_eq!(skip(99, 0), 0);
+        assert_eq!(skip(100, 2), 10 + 20);
+        assert_eq!(skip(102, 4), 30 + 40);
+        playout.deliver(Instant::default(), &pieces[4]);
+        let Step::Skip { bytes, .. } = playout.skip(105, &pieces[5], 1) else {
+            panic!("it skips");
+        };
+        assert_eq!(bytes, 0);
     }
 }
