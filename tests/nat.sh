@@ -242,7 +242,7 @@ say "== a broadcast from a home whose router maps the port"
 map_ports yes
 cp "$dir/broadcast.tstream" "$dir/old.tstream"
 # Somebody else there has the port already.
-launch mate livetorrentsrc location="$dir/old.tstream" port="$port" lsd=false ! fakesink
+launch mate livetorrentsrc location="$dir/old.tstream" port="$port" lsd=false peer-cache="$dir/mate.peers" ! fakesink
 holder=${children[-1]}
 children=()
 await "the other's port" 15 grep -qs "$home1.3" "$dir/leases"
