@@ -99,10 +99,10 @@ fn offence(target: &Target, number: usize, tip: u64) -> Vec<u8> {
         15 => frame(id::REQUEST, &block(index, 1, length)),
         16 => frame(id::REQUEST, &block(index, 0, length - 1)),
         17 => frame(id::REQUEST, &block(index, u32::MAX, u32::MAX)),
-        18 => frame(id::CANCEL, &block(index, 5, 1)),
-        19 => handshake(RESERVED, target.info.infohash(), *b"-TE0001-once again--"),
-        20 => u32::MAX.to_be_bytes().to_vec(),
+        18 => handshake(RESERVED, target.info.infohash(), *b"-TE0001-once again--"),
+        19 => u32::MAX.to_be_bytes().to_vec(),
         // And these do nothing at all.
+        20 => frame(id::CANCEL, &block(index, 5, 1)),
         21 => frame(id::CANCEL, &block(index, 0, length)),
         22 => frame(id::REJECT, &block(index, 0, length)),
         23 => frame(id::HAVE_NONE, &[]),
@@ -110,15 +110,21 @@ fn offence(target: &Target, number: usize, tip: u64) -> Vec<u8> {
         25 => frame(17, &index.to_be_bytes()),
         26 => extended(b"\xffde"),
         27 => extended(b"\x01d5:added0:e"),
+        28 => frame(id::REJECT, &block(index, 5, 1)),
+        29 => frame(id::PIECE, &[index.to_be_bytes(), [0; 4]].concat()),
+        30 => frame(
+            id::PIECE,
+            &[&index.to_be_bytes()[..], &[0; 20_004]].concat(),
+        ),
         _ => extended(b"\x03d5:floor1:x4:hopsi-7ee"),
     }
 }
 
 #[test]
 fn every_breach_of_the_rules_costs_only_whom_it_comes_from() {
-    const OFFENCES: usize = 29;
+    const OFFENCES: usize = 32;
     /// Those from here on end nothing.
-    const HARMLESS: usize = 21;
+    const HARMLESS: usize = 20;
     /// How long an end is waited for, and how long none must come.
     const ENDS: Duration = Duration::from_secs(2);
     const STAYS: Duration = Duration::from_millis(150);
