@@ -10,32 +10,36 @@
 # Broadcasts a test picture with sound until Ctrl-C. Viewers tune in with the file that it writes:
 # ./pipelines/watch.sh test.tstream
 #
-# usage: broadcast-test.sh [--name NAME] [--port PORT] [--public-address HOST] [--bitrate BITS] [--help]
+# usage: broadcast-test.sh [--codec CODEC] [--bitrate BITS] [--name NAME] [--port PORT]
+#                          [--public-address HOST] [--help]
+#        broadcast-test.sh --list-codecs
 #
+#   --codec CODEC           what picture and sound are encoded with (default h264-aac)
+#   --bitrate BITS          of the picture, per second (default: as --list-codecs has it)
 #   --name NAME             the stream's name; NAME.tstream and its key are written here (default test)
 #   --port PORT             where viewers connect (default 7764; 0 picks one)
 #   --public-address HOST   the host that viewers reach (default: this machine's own address)
-#   --bitrate BITS          of the picture, per second (default 2000000)
+#   --list-codecs           print what there is to choose from
 
 set -euo pipefail
 # shellcheck source=pipelines/lib.bash
 source "$(dirname "${BASH_SOURCE[0]}")/lib.bash"
+# shellcheck source=pipelines/codecs.bash
+source "$project/pipelines/codecs.bash"
 
 name="test"
-bitrate=2000000
 while (($#)); do
     case $1 in
+        --codec | --bitrate) encoder_option "$1" "${2-}"; shift ;;
         --name) name=${2-}; shift ;;
         --port | --public-address) sink_option "$1" "${2-}"; shift ;;
-        --bitrate) bitrate=${2-}; shift ;;
+        --list-codecs) list_codecs; exit ;;
         -h | --help) usage; exit ;;
         *) usage_error "$1" ;;
     esac
     shift || die "an option lacks its value"
 done
-is_number "$bitrate" 100000 || die "--bitrate needs a number of at least 100000"
 
 use_plugin
 say "Viewers tune in with $PWD/$name.tstream; Ctrl-C ends the broadcast"
-# shellcheck disable=SC2046 # the pipeline is words
-exec gst-launch-1.0 -e $(test_picture "$bitrate") ! livetorrentsink name="$name" "${sink[@]}"
+broadcast_encoded "$name" "$test_video" "$test_audio"

@@ -22,6 +22,8 @@
 set -euo pipefail
 # shellcheck source=pipelines/lib.bash
 source "$(dirname "${BASH_SOURCE[0]}")/lib.bash"
+# shellcheck source=pipelines/codecs.bash
+source "$project/pipelines/codecs.bash"
 
 seconds=20
 bitrate=2000000

@@ -10,8 +10,9 @@
 # What the scripts share; sourced, never run.
 
 project=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-# Where GStreamer finds the release build of the plugin.
-plugin_dir=${CARGO_TARGET_DIR:-$project/target}/release
+# Where GStreamer finds the plugin: the release build, which the scripts bring up to date, or the folder
+# that LIVETORRENT_PLUGIN_DIR names, where they build nothing.
+plugin_dir=${LIVETORRENT_PLUGIN_DIR:-${CARGO_TARGET_DIR:-$project/target}/release}
 
 say() { printf '%s\n' "$*"; }
 
@@ -36,30 +37,6 @@ is_number() { [[ $1 =~ ^[0-9]{1,9}$ ]] && ((10#$1 >= ${2:-1})); }
 use_plugin() {
     "$project/pipelines/setup.sh"
     export GST_PLUGIN_PATH="$plugin_dir${GST_PLUGIN_PATH:+:$GST_PLUGIN_PATH}"
-}
-
-# The first AAC encoder that is there, as a piece of pipeline.
-aac_encoder() {
-    local encoder
-    for encoder in voaacenc avenc_aac fdkaacenc; do
-        if gst-inspect-1.0 --exists "$encoder"; then
-            say "$encoder"
-            return
-        fi
-    done
-    die "GStreamer has no AAC encoder here; ./pipelines/setup.sh installs one"
-}
-
-# The test picture with sound as a transport stream of $1 bit/s video: live, one random access
-# point a second.
-test_picture() {
-    say "videotestsrc is-live=true pattern=smpte" \
-        "! video/x-raw,width=640,height=360,framerate=25/1" \
-        "! x264enc tune=zerolatency speed-preset=superfast bitrate=$(($1 / 1000)) key-int-max=25" \
-        "! video/x-h264,profile=main ! queue ! mux." \
-        "audiotestsrc is-live=true wave=ticks ! audio/x-raw,rate=48000,channels=2" \
-        "! $(aac_encoder) ! aacparse ! queue ! mux." \
-        "mpegtsmux name=mux"
 }
 
 # The element's properties that options fill.

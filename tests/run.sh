@@ -28,7 +28,7 @@ cd "$project"
 step set-up
 # gst-play-1.0 is among the base plugins' tools.
 pipelines/setup.sh --check --with shellcheck --with openssl --with pulseaudio \
-    --with gstreamer1.0-plugins-base-apps
+    --with gstreamer1.0-plugins-base-apps --with ffmpeg
 tests/tools.sh
 # rustup may have put cargo where this shell does not look yet.
 PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin

@@ -13,6 +13,7 @@ mod addresses;
 mod bad_input;
 mod broadcast;
 mod clock_wrap;
+mod codecs;
 mod discovery;
 mod distance;
 mod durability;

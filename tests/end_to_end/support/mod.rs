@@ -17,6 +17,7 @@ pub(crate) mod pipeline;
 pub(crate) mod process;
 pub(crate) mod pulse;
 pub(crate) mod stamps;
+pub(crate) mod television;
 pub(crate) mod tools;
 pub(crate) mod transport;
 

@@ -115,6 +115,19 @@ impl Launch {
         Self::run("gst-play-1.0", &words, "")
     }
 
+    /// Starts the script `pipelines/NAME` in this folder.
+    pub(crate) fn script(name: &str, words: &[&str], folder: &Path) -> Self {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("pipelines")
+            .join(name);
+        let mut command = Command::new(script);
+        command
+            .current_dir(folder)
+            .env("LIVETORRENT_PLUGIN_DIR", plugin_folder());
+        let words: Vec<&OsStr> = words.iter().map(AsRef::as_ref).collect();
+        Self::start(command, &words, "")
+    }
+
     fn run(program: &str, words: &[&OsStr], debug: &str) -> Self {
         Self::start(Command::new(program), words, debug)
     }
