@@ -115,14 +115,14 @@ container() {
 raw_picture() { say "video/x-raw,format=I420,width=${1%x*},height=${1#*x},framerate=$frame_rate/1"; }
 
 # encoded CODEC BITS SIZE PICTURE SOUND: a pipeline that ends with the container's bytes. PICTURE and
-# SOUND are pieces of pipeline that give raw video and audio.
+# SOUND are pieces of pipeline that give raw video and audio; an empty SOUND is none.
 encoded() {
     local picture sound
     picture=$(picture_encoder "$1" "$2")
     sound=$(sound_encoder "$1")
     [[ -z $picture ]] ||
         say "$4 ! videoconvertscale ! videorate ! $(raw_picture "$3") ! queue ! $picture ! queue ! mux."
-    [[ -z $sound ]] || say "$5 ! audioconvert ! audioresample ! queue ! $sound ! queue ! mux."
+    [[ -z $sound || -z $5 ]] || say "$5 ! audioconvert ! audioresample ! queue ! $sound ! queue ! mux."
     say "$(container "$1") name=mux"
 }
 
@@ -140,8 +140,10 @@ ffmpeg_encoded() {
         mpeg1) encoder+=(-codec:v mpeg1video -minrate "$2" -maxrate "$2" -bufsize "$2" -f mpeg) sound=false ;;
     esac
     raw="$4 ! videoconvertscale ! videorate ! $(raw_picture "$3") ! queue ! mux."
-    ! $sound || raw+=" $5 ! audioconvert ! audioresample"
-    ! $sound || raw+=" ! audio/x-raw,format=S16LE,rate=$rate,channels=$channels ! queue ! mux."
+    if $sound && [[ -n $5 ]]; then
+        raw+=" $5 ! audioconvert ! audioresample"
+        raw+=" ! audio/x-raw,format=S16LE,rate=$rate,channels=$channels ! queue ! mux."
+    fi
     # shellcheck disable=SC2086 # the pipeline is words
     gst-launch-1.0 -q $raw matroskamux name=mux streamable=true ! fdsink fd=4 4>&1 >&2 |
         ffmpeg -nostdin -hide_banner -loglevel fatal -fflags nobuffer -f matroska -i - \

@@ -49,6 +49,9 @@ sink_option() {
     if [[ $1 == --port ]] && ! { is_number "$2" 0 && (($2 < 65536)); }; then
         die "--port needs a number below 65536"
     fi
+    if [[ $1 == --max-bitrate ]] && ! is_number "$2" 1000; then
+        die "--max-bitrate needs a number of at least 1000"
+    fi
     sink+=("${1#--}=$2")
 }
 

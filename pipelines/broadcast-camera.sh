@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# Copyright (C) 2026 The livetorrent authors
+#
+# This Source Code Form is subject to the terms of the Mozilla Public License, v2.0.
+# If a copy of the MPL was not distributed with this file, You can obtain one at
+# <https://mozilla.org/MPL/2.0/>.
+#
+# SPDX-License-Identifier: MPL-2.0
+
+# Broadcasts a camera and a microphone until Ctrl-C. Viewers tune in with the file that it writes:
+# ./pipelines/watch.sh camera.tstream
+#
+# usage: broadcast-camera.sh [--device FILE] [--no-sound] [--test-picture] [--codec CODEC] [--bitrate BITS]
+#                            [--name NAME] [--port PORT] [--public-address HOST] [--help]
+#        broadcast-camera.sh --list-codecs
+#
+#   --device FILE           the camera (default /dev/video0)
+#   --no-sound              without the microphone
+#   --test-picture          a test picture and sound in place of both
+#   --codec CODEC           what picture and sound are encoded with (default h264-aac)
+#   --bitrate BITS          of the picture, per second (default: as --list-codecs has it)
+#   --name NAME             the stream's name; NAME.tstream and its key are written here (default camera)
+#   --port PORT             where viewers connect (default 7764; 0 picks one)
+#   --public-address HOST   the host that viewers reach (default: this machine's own address)
+#   --list-codecs           print what there is to choose from
+
+set -euo pipefail
+# shellcheck source=pipelines/lib.bash
+source "$(dirname "${BASH_SOURCE[0]}")/lib.bash"
+# shellcheck source=pipelines/codecs.bash
+source "$project/pipelines/codecs.bash"
+
+name=camera
+device=/dev/video0
+picture=
+sound=autoaudiosrc
+while (($#)); do
+    case $1 in
+        --device) device=${2-}; shift ;;
+        --no-sound) sound= ;;
+        --test-picture) picture=$test_video sound=${sound:+$test_audio} ;;
+        --codec | --bitrate) encoder_option "$1" "${2-}"; shift ;;
+        --name) name=${2-}; shift ;;
+        --port | --public-address) sink_option "$1" "${2-}"; shift ;;
+        --list-codecs) list_codecs; exit ;;
+        -h | --help) usage; exit ;;
+        *) usage_error "$1" ;;
+    esac
+    shift || die "an option lacks its value"
+done
+if [[ -z $picture ]]; then
+    [[ -r $device ]] || die "there is no camera $device here; --test-picture does without"
+    [[ $device != *[[:space:]]* ]] || die "--device must have no spaces"
+    # Some give JPEG pictures, some raw ones.
+    picture="v4l2src device=$device ! decodebin"
+fi
+
+use_plugin
+say "Viewers tune in with $PWD/$name.tstream; Ctrl-C ends the broadcast"
+broadcast_encoded "$name" "$picture" "$sound"
