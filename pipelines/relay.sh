@@ -75,4 +75,5 @@ case $url in
 esac
 
 use_plugin
-exec gst-launch-1.0 -e livetorrentsrc "${src[@]}" ! "${sink[@]}"
+# Nobody plays it here, so its rate is left alone.
+exec gst-launch-1.0 -e livetorrentsrc max-rate-change=0 "${src[@]}" ! "${sink[@]}"

@@ -43,4 +43,5 @@ done
 # The stream's bytes are all that may reach standard output.
 exec 4>&1 >&2
 use_plugin
-exec gst-launch-1.0 -q livetorrentsrc "${src[@]}" ! fdsink fd=4 sync=false
+# The player keeps its own time.
+exec gst-launch-1.0 -q livetorrentsrc max-rate-change=0 "${src[@]}" ! fdsink fd=4 sync=false

@@ -161,8 +161,9 @@ decode() {
     shift 2
     [[ $1 != --silent ]] || { sound=(); shift; }
     : >"$dir/crc"
-    timeout --kill-after=5 "$patience" ffmpeg -nostdin -v fatal -fflags nobuffer -analyzeduration 1000000 \
-        "$@" -map 0:v:0 "${sound[@]}" -frames:v "$frames" -shortest -f framecrc "$dir/crc" -y </dev/stdin || true
+    timeout --kill-after=5 "$patience" ffmpeg -nostdin -v warning -fflags nobuffer -analyzeduration 1000000 \
+        "$@" -map 0:v:0 "${sound[@]}" -frames:v "$frames" -shortest -f framecrc "$dir/crc" -y \
+        </dev/stdin 2>"$dir/ffmpeg.log" || true
     pictures=$(grep -c '^0,' "$dir/crc" || true)
     sounds=$(grep -c '^1,' "$dir/crc" || true)
     # Blocks that differ: there is no silence only.
@@ -371,7 +372,7 @@ case_hls() {
     television
     port=$(free_port)
     script hls hls television.tstream --http-port "$port"
-    await "the playlist" curl --silent --fail --output /dev/null "http://127.0.0.1:$port/live.m3u8"
+    await "the playlist" curl --silent --fail --output "$dir/playlist.log" "http://127.0.0.1:$port/live.m3u8"
     curl --silent --fail "http://127.0.0.1:$port/" | grep -q '<video src="live.m3u8"' || fail "there is no page"
     decode hls 50 -i "http://127.0.0.1:$port/live.m3u8"
     stop hls
@@ -425,7 +426,7 @@ for name in "${chosen[@]}"; do
         continue
     fi
     printf '%-12s FAILED  %s (%d s)\n' "$name" "$seen" $((SECONDS - began))
-    ! $show || tail -n 30 "$dir"/*.log
+    ! $show || tail -n 40 "$dir"/*.log
 done
 [[ -z ${running[television]-} ]] || stop television
 if $failed; then
