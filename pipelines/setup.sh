@@ -29,6 +29,8 @@ packages=(
     # to run: tools, then x264enc (ugly), voaacenc and mpegtsmux (bad), avdec_h264 (libav)
     gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good
     gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav
+    # to show a window and to play sound
+    gstreamer1.0-x gstreamer1.0-alsa
 )
 build=true
 
