@@ -7,8 +7,8 @@
 #
 # SPDX-License-Identifier: MPL-2.0
 
-# Fetches the programs of others that tests speak to, into the build folder: opentracker, promtool and nginx
-# with RTMP (of Debian's packages, unpacked and not installed, which would start services) and bittorrent-tracker
+# Fetches the programs of others that tests speak to, into the build folder: opentracker, promtool and
+# nginx with RTMP (of Debian's packages, unpacked and not installed, which would start services) and bittorrent-tracker
 # (npm's), and installs Debian's python3-libtorrent. Safe to run again; with nothing to do it is silent.
 #
 # usage: tools.sh [--help]
@@ -43,7 +43,7 @@ fetch() {
     fresh=
 }
 
-# unpack PACKAGE...: Debian's, into the folder it is called in.
+# unpack PACKAGE...: Debian's, here.
 unpack() {
     local package download=(apt-get download -qq -o "APT::Sandbox::User=$(id --user --name)" "$@")
     # On a new system apt has no list of packages yet.
@@ -53,7 +53,9 @@ unpack() {
         rm "$package"
     done
 }
+
 unpack_opentracker() { unpack opentracker libowfat0; }
+
 unpack_nginx() { unpack nginx libnginx-mod-rtmp; }
 
 unpack_promtool() {
@@ -66,6 +68,6 @@ unpack_promtool() {
 install_npm_tracker() { npm install --silent --no-fund --no-audit --ignore-scripts "$npm_tracker"; }
 
 fetch opentracker unpack_opentracker
-fetch promtool unpack_promtool
 fetch nginx unpack_nginx
+fetch promtool unpack_promtool
 fetch bittorrent-tracker install_npm_tracker
