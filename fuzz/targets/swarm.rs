@@ -482,6 +482,7 @@ impl World {
             up: u.arbitrary()?,
             cap: u.arbitrary()?,
             src: u.ratio(1, 8)?,
+            called: u.arbitrary()?,
         })
     }
 
