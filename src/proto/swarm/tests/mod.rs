@@ -11,6 +11,7 @@
 mod ahead;
 mod asking;
 mod bounds;
+mod calling;
 mod fuzz;
 mod giving;
 mod greeting;
