@@ -47,6 +47,8 @@ const FOR_GIVERS: f64 = 0.25;
 const A_PIECE: u32 = 10;
 /// A viewer that showed a piece so lately gives to others too.
 const RELAYS: Duration = Duration::from_secs(3);
+/// Nobody counts among those who relay before it was here for so long: strangers come and go.
+const STRANGER: Duration = Duration::from_secs(2);
 /// What a source keeps of its budget for pieces that went astray.
 const FOR_STRAYS: f64 = 1.0 / CLASSES as f64;
 
@@ -272,6 +274,15 @@ impl Swarm {
         let shown = self.tip.as_ref().map(|tip| tip.moved);
         self.ready().any(|(other, peer)| {
             other != conn && shown.is_some_and(|moved| moved.since(peer.showed_at) < RELAYS)
+        })
+    }
+
+    /// Whether this peer stayed for a while and shows what it gets.
+    pub(super) fn relays(&self, now: Instant, conn: ConnId) -> bool {
+        let shown = self.tip.as_ref().map(|tip| tip.moved);
+        self.peers.get(&conn).is_some_and(|peer| {
+            now.since(peer.since) >= STRANGER
+                && shown.is_some_and(|moved| moved.since(peer.showed_at) < RELAYS)
         })
     }
 

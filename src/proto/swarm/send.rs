@@ -188,9 +188,9 @@ impl Uplink {
         self.budget.opens(now) > now
     }
 
-    /// How many wait for this piece.
-    pub(super) fn waiting(&self, sequence: Sequence) -> usize {
-        let waits = |ready: &&Ready| ready.sequence == sequence;
+    /// How many of these wait for this piece.
+    pub(super) fn waiting(&self, sequence: Sequence, of: impl Fn(ConnId) -> bool) -> usize {
+        let waits = |ready: &&Ready| ready.sequence == sequence && of(ready.conn);
         self.ready.iter().filter(waits).count()
     }
 
@@ -247,20 +247,6 @@ impl Uplink {
     pub(super) fn time_for(&self, bytes: f64) -> Option<Duration> {
         let rate = self.throughput.rate?;
         Some(Duration::from_secs_f64((bytes / rate.max(1.0)).min(60.0)))
-    }
-
-    /// How long pieces for others than `conn` keep the uplink busy, as far as it was measured.
-    pub(super) fn wait(&self, now: Instant, conn: ConnId, piece: f64) -> Duration {
-        let Some(rate) = self
-            .throughput
-            .rate
-            .filter(|_| self.throughput.was_full(now))
-        else {
-            return Duration::ZERO;
-        };
-        let others = self.ready.iter().filter(|ready| ready.conn != conn);
-        let pieces = others.count() + self.answering.iter().filter(|&&c| c != conn).count();
-        Duration::from_secs_f64((pieces as f64 * piece / rate.max(1.0)).min(60.0))
     }
 
     /// Requests of `conn` are not answered any more; an answer that began is.
@@ -499,6 +485,33 @@ impl Swarm {
         class.min(waits.unwrap_or_default() / A_HOP).max(IN_A_ROW)
     }
 
+    /// How long pieces for others than `conn` keep the uplink busy, as far as it was measured. Who takes
+    /// nothing in keeps nobody waiting.
+    pub(super) fn wait(&self, now: Instant, conn: ConnId) -> Duration {
+        let uplink = &self.uplink;
+        let Some(rate) = uplink
+            .throughput
+            .rate
+            .filter(|_| uplink.throughput.was_full(now))
+        else {
+            return Duration::ZERO;
+        };
+        let after = uplink.stuck_after();
+        let stuck: Vec<_> = uplink
+            .laden
+            .iter()
+            .filter(|other| {
+                let peer = self.peers.get(other);
+                peer.is_none_or(|peer| is_stuck(peer, now, uplink.small(), after))
+            })
+            .collect();
+        let waits = |other: &&ConnId| **other != conn && !stuck.contains(other);
+        let ready = uplink.ready.iter().map(|ready| &ready.conn).filter(waits);
+        let pieces = ready.count() + uplink.answering.iter().filter(waits).count();
+        let bytes = pieces as f64 * self.pace.piece_bytes();
+        Duration::from_secs_f64((bytes / rate.max(1.0)).min(60.0))
+    }
+
     /// How many copies of the stream a viewer's uplink carries, once it was full.
     pub(super) fn copies_carried(&self) -> Option<f64> {
         let rate = self
@@ -559,7 +572,8 @@ impl Swarm {
         });
         self.uplink.answering.push_back(conn);
         *self.copies.or_default(sequence) += 1;
-        self.spread.gave(now, conn, sequence);
+        let relays = self.relays(now, conn);
+        self.spread.gave(now, conn, sequence, relays);
     }
 }
 

@@ -126,14 +126,19 @@ impl Swarm {
         if self.peers.get(&conn).is_some_and(auxiliary) {
             return false;
         }
-        // What went astray is worth more than a third copy of what did not.
-        if self.spread.is_astray(now, sequence, TWO_ROUND_TRIPS)
-            && self.uplink.waiting(sequence) == 0
+        // What went astray is worth more than a third copy of what did not, and those who relay do not
+        // wait for what becomes of it at strangers.
+        let relays = self.relays(now, conn);
+        let waits = |other: ConnId| !relays || self.relays(now, other);
+        if self
+            .spread
+            .is_astray(now, sequence, relays, TWO_ROUND_TRIPS)
+            && self.uplink.waiting(sequence, waits) == 0
         {
             return false;
         }
         let copies = self.copies.get(sequence).copied().unwrap_or(0) as usize;
-        let copies = copies + self.uplink.waiting(sequence);
+        let copies = copies + self.uplink.waiting(sequence, |_| true);
         let published = self.recent.iter().find(|(_, s)| *s == sequence);
         let young = published.is_some_and(|&(at, _)| now.since(at) < TWO_ROUND_TRIPS);
         let spent = self.uplink.is_budget_spent(now) && !self.has_one_for_each();
@@ -177,7 +182,7 @@ impl Swarm {
     /// than asking there, or our uplink is slow. Who asks alone is never turned away, who gives nothing
     /// is when anybody waits, and who gives to us only when it would wait itself.
     fn is_too_busy_for(&self, now: Instant, conn: ConnId) -> bool {
-        let wait = self.uplink.wait(now, conn, self.pace.piece_bytes());
+        let wait = self.wait(now, conn);
         let gives = |peer: &Peer| peer.gave_of_late(now);
         let gives_nothing = |peer: &Peer| peer.gives(now).is_none();
         let nothing = self.peers.get(&conn).is_some_and(gives_nothing);

@@ -45,6 +45,8 @@ struct Followed {
     given: BTreeSet<ConnId>,
     /// When it was last given to one.
     given_at: Instant,
+    /// When it was last given to one that relays.
+    relayed_at: Instant,
     shown: usize,
     /// Viewers that have to show it.
     enough: usize,
@@ -84,24 +86,43 @@ impl Spread {
             published: now,
             given: BTreeSet::new(),
             given_at: now,
+            relayed_at: now,
             shown: 0,
             enough: (viewers / 2).max(1),
         };
         self.followed.insert(sequence, followed);
     }
 
-    /// A piece was given to a viewer.
-    pub(super) fn gave(&mut self, now: Instant, conn: ConnId, sequence: Sequence) {
-        if let Some(followed) = self.followed.get_mut(&sequence) {
-            followed.given.insert(conn);
+    /// A piece was given to a viewer, which `relays` or did not show that yet.
+    pub(super) fn gave(&mut self, now: Instant, conn: ConnId, sequence: Sequence, relays: bool) {
+        if let Some(followed) = self.followed.get_mut(&sequence)
+            && followed.given.insert(conn)
+        {
             followed.given_at = now;
+            if relays {
+                followed.relayed_at = now;
+            }
         }
     }
 
-    /// Whether a piece went astray: `after` it was last given hardly anybody else shows it.
-    pub(super) fn is_astray(&self, now: Instant, sequence: Sequence, after: Duration) -> bool {
-        let followed = self.followed.get(&sequence);
-        followed.is_some_and(|f| f.shown < SPREADS && now.since(f.given_at) >= after)
+    /// Whether a piece went astray, in the eyes of who `relays` or of another: `after` it was last given
+    /// hardly anybody else shows it. Strangers who come, take and go must not keep those from it that
+    /// pass it on.
+    pub(super) fn is_astray(
+        &self,
+        now: Instant,
+        sequence: Sequence,
+        relays: bool,
+        after: Duration,
+    ) -> bool {
+        self.followed.get(&sequence).is_some_and(|followed| {
+            let last = if relays {
+                followed.relayed_at
+            } else {
+                followed.given_at
+            };
+            followed.shown < SPREADS && now.since(last) >= after
+        })
     }
 
     /// A viewer shows a piece.
@@ -166,7 +187,8 @@ mod tests {
         for piece in 0..200u64 {
             let now = piece * 50;
             spread.published(at(now), piece, 4);
-            spread.gave(at(now), if piece % 2 == 0 { giver } else { taker }, piece);
+            let to = if piece % 2 == 0 { giver } else { taker };
+            spread.gave(at(now), to, piece, true);
             if piece % 2 == 0 {
                 spread.showed(at(now + 100), other, piece);
                 spread.showed(at(now + 150), ConnId(4), piece);
@@ -183,22 +205,39 @@ mod tests {
     #[test]
     fn a_piece_is_astray_until_others_show_it_and_again_a_while_after_each_copy() {
         let mut spread = Spread::default();
-        let astray =
-            |spread: &Spread, millis| spread.is_astray(at(millis), 7, Duration::from_millis(250));
+        let after = Duration::from_millis(250);
+        let astray = |spread: &Spread, millis| spread.is_astray(at(millis), 7, false, after);
         spread.published(at(0), 7, 100);
-        spread.gave(at(10), ConnId(1), 7);
+        spread.gave(at(10), ConnId(1), 7, true);
         spread.showed(at(200), ConnId(1), 7);
         assert!(!astray(&spread, 259) && astray(&spread, 260));
-        spread.gave(at(300), ConnId(2), 7);
+        spread.gave(at(300), ConnId(2), 7, false);
         assert!(!astray(&spread, 549) && astray(&spread, 550));
         spread.showed(at(560), ConnId(3), 7);
         assert!(astray(&spread, 570), "one is hardly anybody");
         spread.showed(at(580), ConnId(4), 7);
         assert!(!astray(&spread, 9000));
         assert!(
-            !spread.is_astray(at(9000), 8, Duration::ZERO),
+            !spread.is_astray(at(9000), 8, false, Duration::ZERO),
             "not a piece of late"
         );
+    }
+
+    #[test]
+    fn strangers_who_take_a_piece_again_and_again_do_not_keep_it_from_those_who_relay() {
+        let mut spread = Spread::default();
+        let after = Duration::from_millis(250);
+        spread.published(at(0), 7, 100);
+        for stranger in 0..20 {
+            spread.gave(at(stranger * 100), ConnId(stranger), 7, false);
+        }
+        assert!(!spread.is_astray(at(2000), 7, false, after));
+        assert!(spread.is_astray(at(2000), 7, true, after));
+        spread.gave(at(2000), ConnId(99), 7, true);
+        assert!(!spread.is_astray(at(2249), 7, true, after));
+        // The same one once more is no new attempt.
+        spread.gave(at(2240), ConnId(99), 7, true);
+        assert!(spread.is_astray(at(2250), 7, true, after));
     }
 
     #[test]
@@ -208,7 +247,7 @@ mod tests {
         for piece in 0..200u64 {
             spread.published(at(piece * 50), piece, 2);
             let taker = if piece < 190 { proved } else { new };
-            spread.gave(at(piece * 50), taker, piece);
+            spread.gave(at(piece * 50), taker, piece, true);
             let slow = if piece < 190 { 10 } else { 45 };
             spread.showed(at(piece * 50 + slow), ConnId(3), piece);
         }

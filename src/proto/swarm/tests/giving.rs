@@ -421,6 +421,41 @@ fn a_source_serves_its_relays_beside_all_slots() {
 }
 
 #[test]
+fn a_source_gives_what_strangers_took_to_those_who_relay_after_two_round_trips() {
+    let mut script = Script::with(Role::Source, |config| config.upload_budget = 3.0);
+    let [asks, other] = [1, 2].map(|number| {
+        let conn = script.meet(number, Live::default(), Message::HaveNone);
+        script.say(conn, Message::Interested);
+        conn
+    });
+    for _ in 0..10 {
+        let piece = script.publish(16_000);
+        for conn in [asks, other] {
+            script.announce(conn, Script::tip_of(&piece));
+            let have = script.have(&piece);
+            script.say(conn, have);
+        }
+        script.pass(Duration::from_millis(250));
+    }
+    let piece = script.publish(16_000);
+    let given = |sent: Vec<Message>| sent.iter().any(|m| matches!(m, Message::Piece { .. }));
+    // They spend the budget.
+    for round in 1..=5 {
+        let stranger = script.meet(10 + round, Live::default(), Message::HaveNone);
+        script.say(stranger, Message::Interested);
+        for sequence in (piece.sequence() - 10..=piece.sequence()).rev() {
+            script.ask(stranger, sequence);
+        }
+        script.pass(Duration::from_millis(50));
+        if round >= 3 {
+            script.ask(asks, piece.sequence());
+            let got_it = given(script.take_sent(asks));
+            assert_eq!(got_it, round == 5, "after {} ms", 50 * round);
+        }
+    }
+}
+
+#[test]
 fn where_pieces_are_short_less_waits_on_connections() {
     let mut script = Script::new(Role::Source);
     let conns = [1, 2, 3, 4].map(|number| {
