@@ -71,8 +71,7 @@ cat >"$folder/index.html" <<'EOT'
 <video src="live.m3u8" autoplay muted controls></video>
 EOT
 
-# Nobody plays it here, so its rate is left alone; hlssink2 of GStreamer 1.22 stops where that changes.
-pipeline=(livetorrentsrc max-rate-change=0 "${src[@]}" ! "$demuxer" name=in)
+pipeline=(livetorrentsrc "${src[@]}" ! "$demuxer" name=in)
 # shellcheck disable=SC2206 # the pieces of pipeline are words
 pipeline+=(in. ! queue ! $picture ! hls.video)
 # shellcheck disable=SC2206

@@ -28,7 +28,11 @@ use crate::{
 };
 
 use super::{
-    LiveTorrentSrcStatus, downstream, location::Location, settings::Settings, stream::Stream,
+    LiveTorrentSrcStatus,
+    downstream::{self, Rates},
+    location::Location,
+    settings::Settings,
+    stream::Stream,
 };
 
 pub(super) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
@@ -75,6 +79,8 @@ pub(super) struct State {
     pub(super) playing: bool,
     /// Downstream cannot be told to play faster or slower.
     pub(super) rate_fixed: bool,
+    /// Sinks downstream keep time and are told of rates.
+    pub(super) rate_told: bool,
 }
 
 /// Locks: `settings`, `state`, `stream`; none is taken while another is held. None is held while a message is posted, a property notified, a signal emitted or an event
@@ -205,9 +211,13 @@ impl LiveTorrentSrc {
     fn buffer(&self, mut delivery: Delivery) -> Result<Option<gst::Buffer>, gst::FlowError> {
         // The normal rate is always taken where another was.
         let changes = delivery.rate != 1.0 && lock(&self.stream).rate() == 1.0;
-        if changes && !downstream::takes_rates(self.obj().src_pad()) {
-            delivery.rate = 1.0;
-            self.fix_rate();
+        if changes {
+            let rates = downstream::rates(self.obj().src_pad());
+            lock(&self.state).rate_told = rates == Rates::Told;
+            if rates == Rates::Refused {
+                delivery.rate = 1.0;
+                self.fix_rate();
+            }
         }
         let now = || self.obj().current_running_time();
         let Some(next) = lock(&self.stream).next(delivery, now) else {
@@ -233,7 +243,7 @@ impl LiveTorrentSrc {
         gst::warning!(
             CAT,
             imp = self,
-            "the rate stays at 1: a stream is not taken downstream, and elements there would fail"
+            "the rate stays at 1: elements downstream would fail or stop at another"
         );
         self.apply_playback();
     }
@@ -241,6 +251,9 @@ impl LiveTorrentSrc {
     /// Tells downstream how fast to play. The sinks go on without a gap: the segment stays.
     fn change_rate(&self, rate: f64) {
         gst::info!(CAT, imp = self, "playing at {rate} times the normal rate");
+        if !lock(&self.state).rate_told {
+            return;
+        }
         let event = gst::event::InstantRateChange::new(rate, gst::SegmentFlags::empty());
         // Without anybody who handles it downstream plays at the normal rate, and what comes
         // sooner or later by a little waits there.

@@ -29,7 +29,9 @@
  * much), what would take longer than a minute so by a jump to a key frame, with DISCONT and a
  * `livetorrent-skipped` message, or by waiting at one. A buffer that gets low is saved in the same way.
  * With `max-rate-change=0` bytes follow the source's clock at any moment and only jumps correct. So it
- * is where a stream that was demuxed is linked to nothing: elements of GStreamer fail there on the event.
+ * is where a stream that was demuxed is linked to nothing, or reaches both a `splitmuxsink` (`hlssink2` has
+ * one) and sinks that keep time: elements of GStreamer fail or stop there on the event. Where no sink keeps
+ * time (`sync=false`, files) bytes come faster or slower and no event is sent.
  *
  * `start-offset` starts further behind the source, with a key frame at most a sixteenth off, as far as
  * others hold the stream; the action signal `jump-to-live` returns to `latency`. After a pause it

@@ -213,6 +213,55 @@ fn a_viewer_of_the_pictures_only_plays_on_where_it_is_too_far_behind() {
     }
 }
 
+/// Parts are closed and begun on all streams together, and one that is told of a rate meanwhile waits
+/// for the others for ever.
+#[test]
+fn a_viewer_that_writes_parts_goes_on_while_the_distance_is_corrected() {
+    let folder = tempfile::tempdir().unwrap();
+    let live = Live::start(folder.path(), "");
+    live.wait_for(Duration::from_secs(4));
+    let viewers = [0, 1, 2, 3].map(|number| {
+        let parts = folder.path().join(number.to_string());
+        std::fs::create_dir(&parts).unwrap();
+        let viewer = Pipeline::new(&format!(
+            "livetorrentsrc name=src location={} latency=1500 max-rate-change=0.1 ! tsdemux name=in \
+             in. ! queue ! h264parse ! hls.video in. ! queue ! aacparse ! hls.audio \
+             hlssink2 name=hls target-duration=1 max-files=0 location={parts}/%06d.ts \
+             playlist-location={parts}/live.m3u8",
+            live.location.display(),
+            parts = parts.display()
+        ));
+        let ages = live.watch(&viewer);
+        viewer.play();
+        (viewer, ages, parts)
+    });
+    for latency in [1500, 1000, 1500] {
+        for (viewer, ..) in &viewers {
+            viewer
+                .element("src")
+                .set_property("latency", latency as u32);
+        }
+        for (_, ages, _) in &viewers {
+            ages.wait_for(millis(latency));
+        }
+    }
+    for (viewer, _, parts) in &viewers {
+        let written = || std::fs::read_dir(parts).unwrap().count();
+        let then = written();
+        let deadline = Instant::now() + PATIENCE;
+        while written() < then + 2 {
+            viewer.assert_no_error();
+            assert!(Instant::now() < deadline, "no part after {then}");
+            std::thread::sleep(millis(20));
+        }
+        assert_eq!(
+            viewer.stat("src", "pieces-skipped"),
+            0,
+            "by rate, not by jumps"
+        );
+    }
+}
+
 /// Waits until so many pictures were shown. An error fails the test.
 fn wait_for_pictures(viewer: &Pipeline, pictures: u64) {
     let deadline = Instant::now() + PATIENCE;
