@@ -9,9 +9,10 @@
 
 # Local discovery: a broadcaster and two viewers at one switch, each a network namespace of this
 # machine, and a .tstream that names a broadcaster where nobody is. One viewer takes nobody in. By IPv4,
-# then by IPv6. A verdict at the end: status 0 when both show the stream each time, and neither does
-# with lsd=false. Needs root; where namespaces or links cannot be made it says so and leaves with
-# status 77.
+# then by IPv6. At the end without it, a .tstream that names the broadcaster by both, where whatever goes
+# to it by one of them is lost, and then by the other. A verdict: status 0 when the viewers show the
+# stream each time, and none does by the first file with lsd=false. Needs root; where namespaces or links
+# cannot be made it says so and leaves with status 77.
 #
 # usage: lan.sh [--allow MS] [--show] [--help]
 #
@@ -53,14 +54,19 @@ end_all() {
     children=()
 }
 
-# try FAMILY
-try() {
-    local began name
+# broadcast ADDRESS: from the host `source`, and the file names that.
+broadcast() {
     launch source videotestsrc is-live=true ! video/x-raw,width=240,height=136,framerate=25/1 \
         ! x264enc tune=zerolatency speed-preset=ultrafast bitrate=500 key-int-max=10 \
         ! video/x-h264,profile=baseline ! mpegtsmux ! livetorrentsink name=broadcast \
-        location="$dir/broadcast.tstream" public-address="$nowhere" local-addresses=false
+        location="$dir/broadcast.tstream" public-address="$1" local-addresses=false
     await "the source's start" 15 is_ready source
+}
+
+# try FAMILY
+try() {
+    local began name
+    broadcast "$nowhere"
     watch open lsd=false
     sleep "$without"
     ! shows open 0 || fail "a viewer found the broadcaster without local discovery"
@@ -82,6 +88,28 @@ try() {
     rm "$dir"/*.ts
 }
 
+# try_hole FAMILY LOST: nothing that goes to the source by the family (ip6 or ip) of the address LOST comes.
+try_hole() {
+    local began
+    in_source nft add table inet hole
+    in_source nft add chain inet hole input '{ type filter hook input priority 0; }'
+    in_source nft add rule inet hole input "$1" daddr "$2" meta l4proto tcp counter drop
+    broadcast "[$subnet6:1],$subnet.1"
+    began=$(milliseconds)
+    watch open lsd=false
+    await "the start of the viewer where $2 is a hole" 30 shows open 0
+    began=$(($(milliseconds) - began))
+    say "With $2 lost the viewer shows the stream $began ms after its start"
+    ((began <= allowed)) || fail "that is more than $allowed ms"
+    # IPv6 goes first (RFC 8305, 4); where it is answered nobody need try IPv4.
+    [[ $1 == ip ]] || in_source nft list table inet hole | grep --quiet 'packets [1-9]' || fail "$2 was never tried"
+    in_source nft delete table inet hole
+    end_all
+    rm -rf "$dir"/*.ts "$dir"/*.peers
+}
+
+in_source() { ip netns exec "$(namespace source)" "$@"; }
+
 begin_namespaces net bridge0
 ip -netns "$(namespace net)" link delete port0
 number=0
@@ -102,6 +130,14 @@ address add $subnet6:$number/64 dev eth0 nodad
 EOT
 done
 try IPv6
+number=0
+for name in source open closed; do
+    number=$((number + 1))
+    ip -netns "$(namespace "$name")" address add "$subnet.$number/24" dev eth0
+done
+"$project/pipelines/setup.sh" --check --with nftables
+try_hole ip6 "$subnet6:1"
+try_hole ip "$subnet.1"
 if $failed; then
     say "FAILED"
     exit 1

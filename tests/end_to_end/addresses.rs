@@ -6,11 +6,9 @@
 //
 // SPDX-License-Identifier: MPL-2.0
 
-//! IPv4 and IPv6 side by side. What routers make of addresses `tests/addresses.sh` tries.
+//! IPv4 and IPv6 side by side. What routers make of addresses `tests/nat.sh` tries.
 
 use std::{fs, io::Write, path::Path};
-
-use gst::prelude::*;
 
 use crate::support::{
     NOWHERE,
@@ -82,13 +80,13 @@ fn viewers_of_one_family_each_see_the_same_and_those_of_both_relay_across() {
         bytes.wait_for(1);
     }
     for ((viewer, _), host) in behind.iter().zip(["[::1]", "127.0.0.1"]) {
-        let peers = peers(viewer);
+        let peers = viewer.peers("src");
         assert_eq!(peers.len(), 1, "{peers:?}");
         assert!(peers[0].starts_with(host), "{peers:?}");
     }
     // Whoever has both ways to the source keeps one.
     let to_source = |peer: &&String| peer.ends_with(&format!(":{port}"));
-    let peers = peers(&both.0);
+    let peers = both.0.peers("src");
     assert_eq!(peers.iter().filter(to_source).count(), 1, "{peers:?}");
     feed.write_all(&input[beginning..]).unwrap();
     drop(feed);
@@ -98,17 +96,4 @@ fn viewers_of_one_family_each_see_the_same_and_those_of_both_relay_across() {
         assert_eq!(viewer.stat("src", "pieces-rejected"), 0);
     }
     assert!(sink.wait_for_exit().success());
-}
-
-/// The addresses in a viewer's `stats`, as of the last snapshot.
-fn peers(viewer: &Pipeline) -> Vec<String> {
-    let stats: gst::Structure = viewer.element("src").property("stats");
-    let peers = stats.get::<gst::Array>("peers").unwrap();
-    peers
-        .iter()
-        .map(|peer| {
-            let peer = peer.get::<gst::Structure>().unwrap();
-            peer.get::<String>("address").unwrap()
-        })
-        .collect()
 }

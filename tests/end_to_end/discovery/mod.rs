@@ -8,7 +8,9 @@
 
 //! How viewers find a broadcast, each way alone, through the programs of others.
 
+mod bound;
 mod dht;
+mod known;
 mod nobody;
 mod trackers;
 

@@ -163,6 +163,19 @@ impl Pipeline {
             .expect("a port")
     }
 
+    /// The addresses of the peers in the element's `stats`, as of the last snapshot.
+    pub(crate) fn peers(&self, element: &str) -> Vec<String> {
+        let stats: gst::Structure = self.element(element).property("stats");
+        let peers = stats.get::<gst::Array>("peers").unwrap();
+        peers
+            .iter()
+            .map(|peer| {
+                let peer = peer.get::<gst::Structure>().unwrap();
+                peer.get::<String>("address").unwrap()
+            })
+            .collect()
+    }
+
     /// Waits until a counter of the element's `stats` shows `value`: snapshots are taken now and then.
     pub(crate) fn wait_for_stat(&self, element: &str, field: &str, value: u64) {
         let deadline = Instant::now() + PATIENCE;
