@@ -358,6 +358,7 @@ impl World {
             conn,
             address,
             inbound,
+            waited: Duration::ZERO,
         });
         if u.ratio(7, 8)? {
             let mut peer_id = *b"-TE0001-peer number ";

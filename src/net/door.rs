@@ -9,7 +9,12 @@
 //! Who comes in: accepts, tells peers from HTTP by the first byte (PROTOCOL §4), and keeps those
 //! that have not yet finished a handshake from crowding out the others.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use async_channel::Sender;
 use futures_lite::{AsyncReadExt as _, future};
@@ -106,6 +111,7 @@ impl Door {
     }
 
     fn admit(&self, stream: TcpStream, address: SocketAddr) {
+        let since = Instant::now();
         let ticket = self.undetermined.admit(address.ip());
         let door = self.clone();
         self.spawner.spawn(async move {
@@ -122,6 +128,7 @@ impl Door {
                         stream,
                         address,
                         first,
+                        since,
                     };
                     if let Some(inbox) = &door.inbox {
                         // A driver that is gone closes the stream with the message.

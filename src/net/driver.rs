@@ -251,7 +251,11 @@ impl Driver {
                 stream,
                 address,
                 first,
-            } => self.connected(stream, address, first, true),
+                since,
+            } => {
+                let waited = since.elapsed();
+                self.connected(stream, address, first, Some(waited));
+            }
             Inbound::Dialled { address, stream } => self.dialled(address, stream),
             Inbound::Batch {
                 conn,
@@ -344,7 +348,14 @@ impl Driver {
         }
     }
 
-    fn connected(&mut self, stream: TcpStream, address: SocketAddr, first: Vec<u8>, inbound: bool) {
+    /// A connection that we opened, or one of theirs that has `waited` already.
+    fn connected(
+        &mut self,
+        stream: TcpStream,
+        address: SocketAddr,
+        first: Vec<u8>,
+        waited: Option<Duration>,
+    ) {
         let conn = ConnId(self.connections.next);
         self.connections.next += 1;
         let connection = Connection {
@@ -361,7 +372,8 @@ impl Driver {
         self.tell(Input::Connected {
             conn,
             address,
-            inbound,
+            inbound: waited.is_some(),
+            waited: waited.unwrap_or_default(),
         });
         self.spawner.spawn(task);
     }
@@ -382,7 +394,7 @@ impl Driver {
 
     fn dialled(&mut self, address: SocketAddr, stream: io::Result<TcpStream>) {
         match stream {
-            Ok(stream) => self.connected(stream, address, Vec::new(), false),
+            Ok(stream) => self.connected(stream, address, Vec::new(), None),
             Err(error) => {
                 self.story.call_failed(address, &error);
                 self.discovery.ways.call_failed(address, &error);

@@ -8,7 +8,7 @@
 
 //! What the tasks of a driver tell the one task that owns the swarm.
 
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, time::Instant};
 
 use async_channel::Sender;
 
@@ -31,6 +31,8 @@ pub(super) enum Inbound {
         address: SocketAddr,
         /// What was read of it so far.
         first: Vec<u8>,
+        /// Since when it is open.
+        since: Instant,
     },
     /// A dial came to an end.
     Dialled {

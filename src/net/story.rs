@@ -99,6 +99,7 @@ impl Story {
                 conn,
                 address,
                 inbound: true,
+                ..
             } => self.tell(format_args!("called by {address}, connection {}", conn.0)),
             Input::Connected { conn, address, .. } => match self.failed.remove(address) {
                 None => self.tell(format_args!(
@@ -292,7 +293,10 @@ impl fmt::Display for Clipped<'_> {
 mod tests {
     use super::*;
 
-    use std::sync::{Arc, Mutex};
+    use std::{
+        sync::{Arc, Mutex},
+        time::Duration,
+    };
 
     use crate::proto::swarm::ConnId;
 
@@ -321,6 +325,7 @@ mod tests {
             conn: ConnId(7),
             address,
             inbound: false,
+            waited: Duration::ZERO,
         });
         let lines = lines.lock().unwrap();
         assert_eq!(lines.len(), 3, "{lines:#?}");

@@ -374,6 +374,7 @@ impl Network {
                 conn,
                 address,
                 inbound,
+                waited: Duration::ZERO,
             };
             let at = self.now + self.delay * if inbound { 1 } else { 2 };
             self.later(at, Happening::Input(end, connected));

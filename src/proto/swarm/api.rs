@@ -120,6 +120,8 @@ pub enum Input {
         address: SocketAddr,
         /// They dialled us.
         inbound: bool,
+        /// How long it has been open: its greeting has that much less time.
+        waited: Duration,
     },
     /// An [`Output::Dial`] came to nothing.
     DialFailed {

@@ -86,13 +86,21 @@ impl Farewell {
 }
 
 impl Swarm {
-    pub(super) fn connected(&mut self, now: Now, conn: ConnId, address: SocketAddr, inbound: bool) {
+    pub(super) fn connected(
+        &mut self,
+        now: Now,
+        conn: ConnId,
+        address: SocketAddr,
+        inbound: bool,
+        waited: Duration,
+    ) {
         let address = canonical(address);
         if !inbound {
             self.dials.end(address);
         }
         let too_many = !inbound && self.is_one_too_many(address);
-        let peer = Peer::new(now.at, address, inbound, self.lap);
+        let mut peer = Peer::new(now.at, address, inbound, self.lap);
+        peer.since = now.at - waited;
         self.peers.insert(conn, peer);
         if too_many {
             self.farewell(now, conn, Farewell::rule("there are peers enough by now"));

@@ -298,7 +298,8 @@ impl Swarm {
                 conn,
                 address,
                 inbound,
-            } => self.connected(now, conn, address, inbound),
+                waited,
+            } => self.connected(now, conn, address, inbound, waited),
             Input::DialFailed { address } => self.dial_failed(now, address),
             Input::Received { conn, message } => self.received(now, conn, message),
             Input::Malformed { conn, error } => {

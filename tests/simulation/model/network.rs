@@ -8,7 +8,7 @@
 
 //! How messages and calls get from host to host.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use gstlivetorrent::proto::{
     swarm::{ConnId, Input},
@@ -289,6 +289,7 @@ impl World {
                 conn: ConnId(ours.into()),
                 address: calling_address(caller),
                 inbound: true,
+                waited: Duration::ZERO,
             },
         );
     }
@@ -327,6 +328,7 @@ impl World {
             conn: ConnId(conn.into()),
             address: address(callee),
             inbound: false,
+            waited: Duration::ZERO,
         };
         self.input(host, connected);
     }

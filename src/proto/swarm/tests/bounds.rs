@@ -36,6 +36,7 @@ fn callers_who_do_not_greet_are_sixty_four() {
             conn: ConnId(u64::from(number)),
             address: anybody(number),
             inbound: true,
+            waited: Duration::ZERO,
         });
         assert!(script.swarm.peers.len() <= 64);
     }
@@ -57,6 +58,7 @@ fn an_address_has_four_connections_and_an_ipv6_network_is_one() {
             conn: ConnId(u64::from(number)),
             address: SocketAddr::from((ip, 7764)),
             inbound: true,
+            waited: Duration::ZERO,
         });
     }
     assert_eq!(script.swarm.peers.len(), 8);
@@ -107,6 +109,7 @@ fn events_that_nobody_polls_are_a_thousand() {
             conn,
             address,
             inbound,
+            waited: Duration::ZERO,
         }];
         inputs.extend(greeting.map(|message| Input::Received { conn, message }));
         inputs.push(Input::Closed {
@@ -162,6 +165,7 @@ fn addresses_that_a_peer_was_told_of_are_bounded() {
         conn,
         address: address(2),
         inbound: false,
+        waited: Duration::ZERO,
     });
     let mut handshake = script.handshake();
     handshake.peer_id[19] = 2;

@@ -127,6 +127,7 @@ fn a_source_of_several_addresses_is_connected_to_once_and_a_borrowed_id_stands_i
             conn,
             address,
             inbound: false,
+            waited: Duration::ZERO,
         });
         let handshake = script.handshake();
         script.say(conn, Message::Handshake(handshake));
@@ -221,6 +222,7 @@ fn is_seen_at(script: &mut Script, number: u64, address: SocketAddr, ours: IpAdd
         conn,
         address,
         inbound: true,
+        waited: Duration::ZERO,
     });
     let mut handshake = script.handshake();
     handshake.peer_id[19] = number as u8;
@@ -294,6 +296,7 @@ fn peers_are_told_of_whom_we_reached_alone_and_of_no_address_of_a_link() {
         conn,
         address: address(3),
         inbound: false,
+        waited: Duration::ZERO,
     });
     script.meet(4, Live::default(), Message::HaveNone);
     let conn = ConnId(5);
@@ -301,6 +304,7 @@ fn peers_are_told_of_whom_we_reached_alone_and_of_no_address_of_a_link() {
         conn,
         address: on_a_link.into(),
         inbound: false,
+        waited: Duration::ZERO,
     });
     script.introduce(5, Live::default(), Message::HaveNone);
     let told = script.meet(6, Live::default(), Message::HaveNone);
@@ -323,6 +327,7 @@ impl Script {
             conn,
             address,
             inbound,
+            waited: Duration::ZERO,
         });
         conn
     }

@@ -56,6 +56,24 @@ fn whoever_says_nothing_for_ten_seconds_is_let_go_and_not_blamed() {
 }
 
 #[test]
+fn what_passed_before_the_handshake_counts_among_the_ten_seconds() {
+    let mut script = Script::new(Role::Source);
+    script.pass(Duration::from_secs(10));
+    script.input(Input::Connected {
+        conn: ConnId(1),
+        address: address(1),
+        inbound: true,
+        waited: Duration::from_secs(9),
+    });
+    let handshake = Message::Handshake(script.handshake());
+    script.say(ConnId(1), handshake);
+    script.pass(Duration::from_millis(900));
+    assert!(script.hung_up.is_empty());
+    script.pass(Duration::from_millis(400));
+    assert_eq!(script.hung_up, [ConnId(1)]);
+}
+
+#[test]
 fn a_message_before_the_greeting_ends_the_connection_without_blame() {
     let mut script = Script::new(Role::Source);
     let conn = ConnId(1);

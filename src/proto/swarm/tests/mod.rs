@@ -183,6 +183,7 @@ impl Script {
             conn,
             address: address(host),
             inbound: true,
+            waited: Duration::ZERO,
         });
     }
 
@@ -202,6 +203,7 @@ impl Script {
             conn,
             address,
             inbound: false,
+            waited: Duration::ZERO,
         });
         self.introduce(number, live, bits);
         conn

@@ -37,6 +37,7 @@ fn race(script: &mut Script, good: &[SocketAddr]) -> Duration {
                 conn: ConnId(1),
                 address,
                 inbound: false,
+                waited: Duration::ZERO,
             });
             return script.now.at.since(began);
         }
@@ -117,6 +118,7 @@ fn those_who_answer_late_are_no_more_neighbours_than_others() {
             conn: ConnId(number),
             address,
             inbound: false,
+            waited: Duration::ZERO,
         });
     }
     assert_eq!(script.swarm.peers.len(), 16);
