@@ -153,8 +153,8 @@ pub(super) struct Last {
 #[derive(Debug, Clone, Copy)]
 struct Told {
     sequence: Sequence,
-    /// Payload bytes of its start before it.
-    position: u64,
+    /// Payload bytes of its start before it, where it is of the same start as what comes next.
+    position: Option<u64>,
 }
 
 impl Playout {
@@ -249,9 +249,13 @@ impl Playout {
         self.hole = true;
     }
 
-    /// The same where everything before left the window: what is there comes in any order.
-    pub(super) fn leap_to(&mut self, now: Instant, sequence: Sequence) {
+    /// The same where everything before left the window, maybe of another start: what is there comes in
+    /// any order.
+    pub(super) fn leap_to(&mut self, now: Instant, sequence: Sequence, same_start: bool) {
         self.begin_anew();
+        if let Some(told) = self.told.as_mut().filter(|_| !same_start) {
+            told.position = None;
+        }
         self.skip_to(sequence);
         self.settled_at = now + SETTLING_FROM_AFAR;
     }
@@ -435,7 +439,7 @@ impl Playout {
         });
         self.told = Some(Told {
             sequence: header.sequence + 1,
-            position: header.position + header.payload_len(),
+            position: Some(header.position + header.payload_len()),
         });
         self.released_at = Some(now);
         let payload = piece.payload();

@@ -87,7 +87,10 @@ impl Playout {
                 // A part of what was held for later is lost: what is left goes on from here.
                 self.begin_anew();
             }
-            match self.drops(piece, in_order) {
+            let from = self.drops(piece, in_order);
+            // What was leapt over is not told yet.
+            let told = self.told.map(|told| told.sequence);
+            match from.map(|from| told.map_or(from, |told| told.min(from))) {
                 Some(from) if from < piece.sequence() => {
                     return self.skip(from, piece, lost(from, piece.sequence()));
                 }
@@ -141,10 +144,11 @@ impl Playout {
         // What was skipped to may be skipped itself before its turn comes.
         let before = self.told.filter(|told| told.sequence == next && same_start);
         let position = piece.header().position;
-        let bytes = before.map_or(0, |told| position.saturating_sub(told.position));
+        let told = before.and_then(|told| told.position);
+        let bytes = told.map_or(0, |told| position.saturating_sub(told));
         self.told = Some(Told {
             sequence: piece.sequence(),
-            position,
+            position: Some(position),
         });
         self.skip_to(piece.sequence());
         Step::Skip {

@@ -360,8 +360,9 @@ impl Swarm {
         let Some(first) = self.wanted.first() else {
             return;
         };
+        let same_start = self.is_one_start(next, first);
         if let Some(viewer) = &mut self.viewer {
-            viewer.playout.leap_to(now.at, first);
+            viewer.playout.leap_to(now.at, first, same_start);
             viewer.leapt = Some(window);
             self.tell(Event::Step(Step::Leap { sequence: first }));
         }
@@ -372,15 +373,21 @@ impl Swarm {
     fn leap_no_further(&mut self, now: Now, lowest: Sequence) {
         let held = self.store.range_from(lowest).next();
         let wanted = self.wanted.first().filter(|&first| first >= lowest);
+        let first = wanted.into_iter().chain(held.map(Piece::sequence)).min();
         let Some(viewer) = &mut self.viewer else {
             return;
         };
-        let first = wanted.into_iter().chain(held.map(Piece::sequence)).min();
         if let Some(first) = first
             && viewer.next().is_some_and(|next| first < next)
         {
-            viewer.playout.leap_to(now.at, first);
+            // Whether a start lies before it was found out with the first leap.
+            viewer.playout.leap_to(now.at, first, true);
         }
+    }
+
+    /// Whether no start begins after `from` and up to `to`.
+    fn is_one_start(&self, from: Sequence, to: Sequence) -> bool {
+        self.start.is_none_or(|start| start <= from || start > to)
     }
 
     /// Releases what is due and gives up holes whose time has come.

@@ -240,6 +240,34 @@ fn what_a_start_leapt_over_is_not_fetched_any_more() {
     assert!(script.take_sent(conn).contains(&cancel));
 }
 
+#[test]
+fn what_is_leapt_over_is_told_whatever_comes_next() {
+    let mut script = viewer(Duration::ZERO);
+    let entry = script.seal(300, Flags::RANDOM_ACCESS);
+    let conn = script.meet_holder(1, &entry);
+    script.pass(Duration::from_millis(400));
+    script.answer(conn, &entry);
+    assert_eq!(script.delivered(), [entry.sequence()]);
+    // All that follows leaves the window before anybody gives it.
+    let missed: Vec<_> = (0..2 * NPIECES)
+        .map(|_| script.seal(300, Flags::NONE))
+        .collect();
+    let after = script.seal(300, Flags::NONE);
+    script.give(conn, &after);
+    script.pass(Duration::from_millis(50));
+    assert_eq!(script.delivered(), [entry.sequence(), after.sequence()]);
+    let skipped: Vec<_> = script
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Skipped { pieces, bytes } => Some((*pieces, *bytes)),
+            _ => None,
+        })
+        .collect();
+    let pieces = missed.len() as u64;
+    assert_eq!(skipped, [(pieces, 300 * pieces)]);
+}
+
 /// A viewer that holds an entry and what follows the piece after it, which is missing: a peer shows
 /// that piece and does not give it.
 fn holed() -> (Script, ConnId, Piece) {
