@@ -234,6 +234,16 @@ table() {
 }
 
 begin_namespaces net
+"$project/pipelines/setup.sh" --check --with nftables --with python3 --with g++
+# What root could have the kernel load is not among these until it is.
+available=" $(</proc/sys/net/ipv4/tcp_available_congestion_control) "
+for slot in "${!transports[@]}"; do
+    if [[ ${transports[slot]} =~ cc=([a-z0-9_]+) && $available != *" ${BASH_REMATCH[1]} "* ]]; then
+        say "Without ${transports[slot]}: try modprobe tcp_${BASH_REMATCH[1]}"
+        unset "transports[slot]"
+    fi
+done
+transports=("${transports[@]}")
 nice cargo build --quiet --release --locked --manifest-path "$package/Cargo.toml"
 links=()
 for network in "${networks[@]}"; do
