@@ -41,6 +41,7 @@ shellcheck --external-sources pipelines/*.sh pipelines/lib.bash tests/*.sh .ci/r
 step format
 cargo fmt --all --check
 cargo fmt --manifest-path fuzz/Cargo.toml --check
+cargo fmt --manifest-path benches/transport/Cargo.toml --check
 
 step lints
 cargo clippy --locked --all-targets --quiet -- --deny warnings

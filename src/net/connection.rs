@@ -26,6 +26,7 @@ use std::{
 
 use async_channel::{Receiver, Sender};
 use futures_lite::{AsyncReadExt as _, future};
+use socket2::SockRef;
 
 pub(super) use self::pace::Pace;
 use self::{reader::Reader, writer::Writer};
@@ -51,6 +52,11 @@ const KERNEL_UNSENT: u32 = 4 * 1024;
 /// Where there is no such mark: the whole send buffer, what is in flight included.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const SEND_BUFFER: usize = 128 * 1024;
+/// What decides how much is in flight, where the administrator lets a process choose it
+/// (tcp_allowed_congestion_control): the usual CUBIC takes each lost packet for a full link, and carries
+/// no stream over a link that loses one in fifty (docs/transport.md).
+#[cfg(target_os = "linux")]
+const CONGESTION_CONTROL: &[u8] = b"bbr";
 
 /// How long things may take.
 #[derive(Debug, Clone, Copy)]
@@ -159,15 +165,29 @@ impl Connection {
     }
 }
 
-/// Small messages leave at once, and what waits does so here, not in the kernel. Neither is worth
-/// failing for.
+/// Small messages leave at once, what waits does so here, not in the kernel, and a packet that is lost
+/// now and then slows nothing down. None of it is worth failing for.
 fn tune(stream: &TcpStream) {
     let _ = stream.set_nodelay(true);
-    let socket = socket2::SockRef::from(stream);
+    let socket = SockRef::from(stream);
     #[cfg(any(target_os = "linux", target_os = "android"))]
     let _ = socket.set_tcp_notsent_lowat(KERNEL_UNSENT);
+    #[cfg(target_os = "linux")]
+    choose_congestion_control(&socket);
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     let _ = socket.set_send_buffer_size(SEND_BUFFER);
+}
+
+/// Asks for [`CONGESTION_CONTROL`] until it is refused: where it is not there, the kernel starts a
+/// process to look for it whenever root asks.
+#[cfg(target_os = "linux")]
+fn choose_congestion_control(socket: &SockRef<'_>) {
+    use std::sync::atomic::AtomicBool;
+
+    static REFUSED: AtomicBool = AtomicBool::new(false);
+    if !REFUSED.load(Ordering::Relaxed) && socket.set_tcp_congestion(CONGESTION_CONTROL).is_err() {
+        REFUSED.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Ends a connection that the swarm gave up: flushes, says so, and reads what still comes, since
@@ -202,6 +222,24 @@ mod tests {
     use std::io::{Read as _, Write as _};
 
     use super::testing::{Bench, LIMIT, block, bytes_of, handshake};
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_socket_is_as_docs_transport_says() {
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let connect = || std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (tuned, other) = (TcpStream::from(connect()), connect());
+        let (socket, other) = (SockRef::from(&tuned), SockRef::from(&other));
+        // What everybody may choose, and is not what we want.
+        socket.set_tcp_congestion(b"reno").unwrap();
+        other.set_tcp_congestion(b"reno").unwrap();
+        tune(&tuned);
+        assert!(socket.tcp_nodelay().unwrap());
+        assert_eq!(socket.tcp_notsent_lowat().unwrap(), KERNEL_UNSENT);
+        let may_choose = other.set_tcp_congestion(CONGESTION_CONTROL).is_ok();
+        let name = socket.tcp_congestion().unwrap();
+        assert_eq!(name, other.tcp_congestion().unwrap(), "{may_choose}");
+    }
 
     #[test]
     fn a_queue_that_grows_too_long_is_refused() {
