@@ -187,7 +187,7 @@ deb() {
     done_in "$began" "deb: a viewer has decoded a broadcast"
 
     apt_get purge "$package"
-    say "$before" | grep -q "/$library$" || die "deb: what was there is unknown: $before"
+    [[ $before == *"/$library"* ]] || die "deb: what was there is unknown: $before"
     [[ -z $(traces) ]] || die "deb: purging it leaves $(traces)"
     if as_user gst-inspect-1.0 livetorrentsink >/dev/null 2>&1; then
         die "deb: an element is found after the purge"
