@@ -182,6 +182,28 @@ fn every_property_of_ours_has_a_nick_and_a_blurb() {
 }
 
 #[test]
+fn every_figure_stands_in_the_documentation_of_its_element() {
+    for (factory, documentation) in [
+        (
+            "livetorrentsink",
+            include_str!("../src/livetorrentsink/mod.rs"),
+        ),
+        (
+            "livetorrentsrc",
+            include_str!("../src/livetorrentsrc/mod.rs"),
+        ),
+    ] {
+        let (_, figures) = documentation.split_once("## Statistics").unwrap();
+        for field in make(factory).property::<gst::Structure>("stats").fields() {
+            assert!(
+                figures.contains(&format!("`{field}`")),
+                "{factory}: {field}"
+            );
+        }
+    }
+}
+
+#[test]
 fn stats_can_be_read_in_null() {
     for (factory, own) in [
         ("livetorrentsink", "pieces-made"),

@@ -65,6 +65,7 @@ for script in pipelines/*.sh tests/*.sh; do
 done
 pipelines/demo.sh --seconds 8
 tests/keys.sh
+tests/install.sh
 # Without Chromium it says so and leaves with 77.
 tests/status-page.sh || (($? == 77))
 tests/pipelines.sh

@@ -93,13 +93,13 @@ impl PeerSettings {
         vec![
             glib::ParamSpecString::builder("address")
                 .nick("Address")
-                .blurb("Addresses to listen on, comma-separated")
+                .blurb("Addresses to listen on and to speak from, comma-separated")
                 .default_value(Some(self.address.as_str()))
                 .mutable_ready()
                 .build(),
             glib::ParamSpecUInt::builder("port")
                 .nick("Port")
-                .blurb("TCP port to listen on (0 = pick one and notify)")
+                .blurb("TCP port to listen on, and UDP port for the DHT where it is free (0 = pick one and notify)")
                 .maximum(u16::MAX.into())
                 .default_value(self.port.into())
                 .mutable_ready()

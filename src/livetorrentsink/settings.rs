@@ -166,7 +166,7 @@ impl Settings {
                 .build(),
             glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
                 .nick("Statistics")
-                .blurb("Figures of this run: bytes, pieces, peers")
+                .blurb("Figures of this run: bytes, pieces, peers (rates in bits per second, times in nanoseconds)")
                 .read_only()
                 .build(),
         ];

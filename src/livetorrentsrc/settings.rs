@@ -167,7 +167,7 @@ impl Settings {
                 .build(),
             glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
                 .nick("Statistics")
-                .blurb("Figures of this run: bytes, pieces, peers, distances")
+                .blurb("Figures of this run: bytes, pieces, peers, distances (rates in bits per second, times in nanoseconds)")
                 .read_only()
                 .build(),
         ];
