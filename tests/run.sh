@@ -66,6 +66,7 @@ pipelines/demo.sh --seconds 8
 tests/keys.sh
 # Without Chromium it says so and leaves with 77.
 tests/status-page.sh || (($? == 77))
+tests/go-live.sh
 tests/pipelines.sh
 # Without root or namespaces it says so and leaves with 77.
 tests/cables.sh || (($? == 77))
