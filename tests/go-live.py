@@ -6,280 +6,42 @@
 #
 # SPDX-License-Identifier: MPL-2.0
 
-"""Drives the windows of pipelines/go-live.sh by what a screen reader has of them (AT-SPI) and by keys, while
-real viewers watch. Called by go-live.sh, on an X server and a session bus of its own:
+"""Broadcasts with the windows of pipelines/go-live.sh while real viewers watch. Called by go-live.sh, on an X server
+and a session bus of its own:
 
-    go-live.py SCRIPT FOLDER PICTURES SCHEME
+    go-live.py PROJECT FOLDER PICTURES SCHEME PLUGINS
 """
 
 import os
 import pathlib
 import re
 import signal
+import socket
 import subprocess
 import sys
-import time
 
-import gi
+from go_live_user import (
+    PATIENCE,
+    ROLES,
+    Atspi,
+    Child,
+    Viewer,
+    Window,
+    check,
+    clipboard,
+    key,
+    picture,
+    shows_bars,
+    shows_screen,
+    type_in,
+    until,
+)
 
-# This process reads the clipboard, and shows nothing.
-os.environ["NO_AT_BRIDGE"] = "1"
-gi.require_version("Atspi", "2.0")
-gi.require_version("Gdk", "3.0")
-gi.require_version("Gtk", "3.0")
-from gi.repository import Atspi, Gdk, GLib, Gtk  # noqa: E402
-
-del os.environ["NO_AT_BRIDGE"]
-
-PATIENCE = 40
-# Of what a viewer decodes.
-WIDTH, HEIGHT = 80, 45
-FRAME = WIDTH * HEIGHT * 3
-# The test picture's bars at full strength: white, yellow, cyan, green, magenta, red, blue.
-BARS = {(1, 1, 1), (1, 1, 0), (0, 1, 1), (0, 1, 0), (1, 0, 1), (1, 0, 0), (0, 0, 1)}
-# What a user does something with.
-ROLES = ("push button", "text", "combo box", "link")
-
-
-def check(condition, what):
-    if not condition:
-        raise SystemExit(f"go-live.py: {what}")
-
-
-def until(what, ask):
-    """Waits until `ask` gives something, and gives that."""
-    deadline = time.monotonic() + PATIENCE
-    while not (found := ask()):
-        for child in Child.running:
-            child.check_lives()
-        check(time.monotonic() < deadline, f"takes too long: {what() if callable(what) else what}")
-        time.sleep(0.05)
-    return found
-
-
-class Child:
-    """A process group, which Ctrl-C reaches as a whole."""
-
-    running = []
-
-    def __init__(self, name, words, folder):
-        self.name = name
-        self.log = pathlib.Path(folder, f"{name}.log")
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                words,
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        self.running.append(self)
-
-    def check_lives(self):
-        """Whoever has ended of itself has done so well."""
-        if self.process.poll():
-            check(False, f"{self.name} ended with {self.process.poll()}: {self.log.read_text()}")
-
-    def signal(self, number):
-        os.killpg(self.process.pid, number)
-
-    def ends(self):
-        """By itself, well, and in silence."""
-        try:
-            status = self.process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            check(False, f"{self.name} does not end")
-        self.running.remove(self)
-        said = self.log.read_text()
-        check(status == 0, f"{self.name} ends with status {status}: {said}")
-        check(not said, f"{self.name} says: {said}")
-
-    @classmethod
-    def kill_all(cls):
-        for child in cls.running:
-            if child.process.poll() is None:
-                child.signal(signal.SIGKILL)
-                child.process.wait()
-
-
-class Window(Child):
-    """A window of go-live.sh, as a screen reader has it."""
-
-    def __init__(self, name, script, folder, *options):
-        options = ("--test", "--port", "0", "--public-address", "127.0.0.1", *options)
-        super().__init__(name, [script, *options], folder)
-        self.pid = self.process.pid
-        self.application = until(f"the window {name}", self._find)
-
-    def _find(self):
-        desktop = Atspi.get_desktop(0)
-        for place in range(desktop.get_child_count()):
-            application = desktop.get_child_at_index(place)
-            # The script becomes the program.
-            if application and application.get_process_id() == self.pid:
-                if application.get_child_count():
-                    return application
-        return None
-
-    def shown(self):
-        """Everything that is on the screen: its role, its name and itself."""
-        waiting, found = [self.application], []
-        while waiting:
-            node = waiting.pop()
-            # What goes away while it is looked at is no more.
-            try:
-                for place in range(node.get_child_count()):
-                    if child := node.get_child_at_index(place):
-                        waiting.append(child)
-                if node.get_state_set().contains(Atspi.StateType.SHOWING):
-                    found.append((node.get_role_name(), node.get_name() or "", node))
-            except GLib.Error:
-                continue
-        return found
-
-    def seen(self):
-        """The same, to read."""
-        return [f"{role} {name!r}" for role, name, _ in self.shown() if name]
-
-    def find(self, role, name):
-        """What has this role and a name that fits."""
-        for found, called, node in self.shown():
-            if found == role and re.search(name, called):
-                return node
-        return None
-
-    def wait(self, role, name):
-        return until(
-            lambda: f"{role} '{name}' in {self.name}, where there is {self.seen()}",
-            lambda: self.find(role, name),
-        )
-
-    def reads(self, name):
-        return self.wait("label", name)
-
-    def is_alive(self, role, name):
-        state = self.wait(role, name).get_state_set()
-        return state.contains(Atspi.StateType.SENSITIVE)
-
-    def press(self, name):
-        button = self.wait("push button", name)
-        until(f"button '{name}'", lambda: self.is_alive("push button", name))
-        Atspi.Action.do_action(button, 0)
-
-    def text(self, name):
-        field = self.wait("text", name)
-        return Atspi.Text.get_text(field, 0, Atspi.Text.get_character_count(field))
-
-    def choose(self, name, choice):
-        """An entry of a list."""
-        chooser = self.wait("combo box", name)
-        menu = chooser.get_child_at_index(0)
-        labels = [menu.get_child_at_index(i).get_name() for i in range(menu.get_child_count())]
-        check(choice in labels, f"{name} lacks {choice}: {labels}")
-        Atspi.Selection.select_child(chooser, labels.index(choice))
-        until(
-            f"{choice} as {name}",
-            lambda: chooser.get_name() == choice or self.chosen(chooser) == choice,
-        )
-        return labels
-
-    @staticmethod
-    def chosen(chooser):
-        child = Atspi.Selection.get_selected_child(chooser, 0)
-        return child and child.get_name()
-
-    def focus(self, role, name):
-        node = self.wait(role, name)
-        Atspi.Component.grab_focus(node)
-        focused = Atspi.StateType.FOCUSED
-        until(f"focus on {name}", lambda: node.get_state_set().contains(focused))
-
-    def focused(self):
-        for role, name, node in self.shown():
-            if role in ROLES and node.get_state_set().contains(Atspi.StateType.FOCUSED):
-                return f"{role} {name}"
-        return None
-
-
-def key(name, modifier=None):
-    """A key of the keyboard, with another one held."""
-    held = (
-        modifier
-        and Gdk.Keymap.get_for_display(Gdk.Display.get_default()).get_entries_for_keyval(
-            Gdk.keyval_from_name(modifier)
-        )[1][0]
-    )
-    if held:
-        Atspi.generate_keyboard_event(held.keycode, None, Atspi.KeySynthType.PRESS)
-    Atspi.generate_keyboard_event(Gdk.keyval_from_name(name), None, Atspi.KeySynthType.SYM)
-    if held:
-        Atspi.generate_keyboard_event(held.keycode, None, Atspi.KeySynthType.RELEASE)
-
-
-def type_in(window, text):
-    """In place of the name that is there."""
-    window.focus("text", "^Name$")
-    key("a", "Control_L")
-    names = {"/": "slash", ".": "period", " ": "space"}
-    for letter in text:
-        key(names.get(letter, letter))
-    until(f"'{text}' as the name", lambda: window.text("^Name$") == text)
-
-
-class Viewer(Child):
-    """Decodes picture and sound into files until the broadcast ends."""
-
-    def __init__(self, name, folder, location):
-        self.picture, self.sound = (
-            pathlib.Path(folder, f"{name}.{kind}") for kind in ("rgb", "s16")
-        )
-        super().__init__(
-            name,
-            f"gst-launch-1.0 --quiet livetorrentsrc location={location} ! decodebin name=decoder "
-            f"decoder. ! queue ! videoconvertscale ! video/x-raw,format=RGB,width={WIDTH},height={HEIGHT} "
-            f"! filesink buffer-mode=unbuffered location={self.picture} "
-            "decoder. ! queue ! audioconvert ! audio/x-raw,format=S16LE,channels=1 "
-            f"! filesink buffer-mode=unbuffered location={self.sound}".split(),
-            folder,
-        )
-
-    def frames(self):
-        return self.picture.stat().st_size // FRAME if self.picture.exists() else 0
-
-    def sees(self, frames):
-        until(f"{frames} pictures at {self.name}", lambda: self.frames() >= frames)
-
-    def ends(self):
-        """At the end of the stream, with the test picture and the test sound in hand."""
-        super().ends()
-        data = self.picture.read_bytes()[-FRAME:]
-        row = [data[at : at + 3] for at in range(0, WIDTH * 3, 3)]
-        colours = {tuple(int(part > 128) for part in pixel) for pixel in row}
-        check(BARS <= colours, f"{self.name} has the colours {colours}")
-        check(any(self.sound.read_bytes()), f"{self.name} has heard nothing")
-
-
-def clipboard():
-    text = Gtk.Clipboard.get(Gdk.SELECTION_CLIPBOARD).wait_for_text()
-    return text or ""
-
-
-def picture(window, file, button):
-    """What the window shows, when the button has been drawn, which is of a bright colour."""
-    frame = window.application.get_child_at_index(0)
-
-    def shot(node):
-        box = Atspi.Component.get_extents(node, Atspi.CoordType.SCREEN)
-        root = Gdk.get_default_root_window()
-        return Gdk.pixbuf_get_from_window(root, box.x, box.y, box.width, box.height)
-
-    def is_bright():
-        colour = shot(window.wait("push button", button)).new_subpixbuf(20, 10, 1, 1).get_pixels()
-        return max(colour[:3]) - min(colour[:3]) > 80
-
-    until(f"the colour of {button}", is_bright)
-    shot(frame).savev(file, "png", [], [])
+PULSE = (
+    "pulseaudio -n --daemonize=no --use-pid-file=no --exit-idle-time=-1 --realtime=no "
+    "--high-priority=no --disable-shm=yes"
+).split()
+MICROPHONE = "Sine source at 440 Hz"
 
 
 def everything_has_a_name(window):
@@ -289,105 +51,245 @@ def everything_has_a_name(window):
         )
 
 
-def first_broadcast(script, folder, pictures, scheme):
-    """All of it: choices, wrong names, viewers, the link, a second one with the same key, the end."""
-    window = Window("window", script, folder)
-    window.wait("drawing area", "Your picture")
-    everything_has_a_name(window)
-    check(not window.is_alive("push button", "Go live"), "it goes live without a name")
-    choices = window.choose("^Picture$", "Test picture")
-    check(choices[-2:] == ["Screen", "Test picture"], f"to be seen: {choices}")
-    window.choose("^Quality$", "Medium: 1280 × 720, 2.5 Mbit/s")
-    window.choose("^Quality$", "Small: 640 × 360, 1 Mbit/s")
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return str(free.getsockname()[1])
 
-    for wrong, why in (("../talk", "letters, digits"), (".talk", "begins with")):
-        type_in(window, wrong)
-        window.reads(why)
-        check(not window.is_alive("push button", "Go live"), f"it goes live as {wrong}")
+
+class Scenes:
+    """What happens, one after another."""
+
+    def __init__(self, project, folder, pictures, scheme):
+        self.project = pathlib.Path(project)
+        self.folder = pathlib.Path(folder)
+        self.pictures = pictures
+        self.scheme = scheme
+
+    def window(self, name, *options, **environment):
+        """One that begins with the test picture."""
+        script = self.project / "pipelines/go-live.sh"
+        return Window(name, [script, "--test", "--port", "0"], self.folder, *options, **environment)
+
+    def on_air(self, window):
+        """The link, when it is there."""
+        window.press("^Go live$")
+        window.reads("^LIVE$")
+        return window.text("^Link$")
+
+    def first_broadcast(self):
+        """All of it: choices, wrong names, viewers, the link, a second one with the same key, the end."""
+        window = self.window("window")
+        shows_bars(window)
+        everything_has_a_name(window)
+        check(not window.is_alive("push button", "Go live"), "it goes live without a name")
+        choices = window.choices("^Picture$")
+        check(choices[-2:] == ["Screen", "Test picture"], f"to be seen: {choices}")
+        window.choose("^Picture$", "Screen")
+        shows_screen(window)
+        window.choose("^Picture$", "Test picture")
+        shows_bars(window)
+        window.choose("^Quality$", "Medium: 1280 × 720, 2.5 Mbit/s")
+        window.choose("^Quality$", "Small: 640 × 360, 1 Mbit/s")
+        self.names(window)
+        self.link(window)
+        return window
+
+    def names(self, window):
+        """Typed, from wrong to right."""
+        for wrong, why in (("../talk", "letters, digits"), (".talk", "begins with")):
+            type_in(window, wrong)
+            window.reads(why)
+            check(not window.is_alive("push button", "Go live"), f"it goes live as {wrong}")
+            key("Return")
+        type_in(window, "a talk")
+        window.reads("Viewers will need .*/a talk.tstream")
+        if self.pictures:
+            picture(window, f"{self.pictures}/go-live-choices-{self.scheme}.png", "Go live")
+        check(not list(self.folder.glob("*.tstream")), "a file is there before the broadcast")
         key("Return")
-    type_in(window, "a talk")
-    window.reads("Viewers will need .*/a talk.tstream")
-    if pictures:
-        picture(window, f"{pictures}/go-live-choices-{scheme}.png", "Go live")
-    check(not list(folder.glob("*.tstream")), "a file is there before the broadcast")
-    key("Return")
 
-    # The button that copies the link has the focus.
-    window.reads("^LIVE$")
-    window.wait("push button", "Copy the link")
-    everything_has_a_name(window)
-    link = window.text("^Link$")
-    check(link.startswith("livetorrent:?"), f"the link is {link}")
-    check(window.text("^File$") == str(folder / "a talk.tstream"), window.text("^File$"))
-    check((folder / "a talk.tstream").exists(), "the file is not there")
-    until(
-        lambda: f"the focus: {window.focused()}",
-        lambda: "Copy the link" in (window.focused() or ""),
-    )
-    key("space")
-    window.wait("push button", "The link is copied")
-    until("the link in the clipboard", lambda: clipboard() == link)
+    def link(self, window):
+        """From the window through the clipboard to a viewer."""
+        window.reads("^LIVE$")
+        everything_has_a_name(window)
+        file = self.folder / "a talk.tstream"
+        check(window.text("^File$") == str(file), window.text("^File$"))
+        check(file.exists(), "the file is not there")
+        # The button that copies the link has the focus.
+        until(
+            lambda: f"the focus, which is {window.focused()}",
+            lambda: window.focused() == "push button Copy the link",
+        )
+        key("space")
+        window.wait("push button", "The link is copied")
+        link = window.text("^Link$")
+        check(link.startswith("livetorrent:?"), f"the link is {link}")
+        until("the link in the clipboard", lambda: clipboard() == link)
 
-    viewers = [Viewer("viewer", folder, link)]
-    window.reads("^Viewers: 1$")
-    viewers[0].sees(75)
-    for figure in ("Stream: [0-9.]*[1-9]", "Upload: [0-9.]*[1-9]", "On air for: 0:00:[0-5]"):
-        window.reads(f"^{figure}")
-    window.reads("^Behind by: [0-9]")
-    if pictures:
-        viewers += [Viewer(f"viewer-{number}", folder, link) for number in (2, 3)]
-        window.reads("^Viewers: 3$")
-        viewers[-1].sees(250)
-        picture(window, f"{pictures}/go-live-on-air-{scheme}.png", "Stop")
+    def audience(self, window):
+        """What the window tells of it, and what it gets."""
+        link = clipboard()
+        viewers = [Viewer("viewer", self.folder, link)]
+        window.reads("^Viewers: 1$")
+        viewers[0].sees(75)
+        for figure in ("Stream: [0-9.]*[1-9]", "Upload: [0-9.]*[1-9]", "On air for: 0:00:[0-5]"):
+            window.reads(f"^{figure}")
+        window.reads("^Behind by: [0-9]")
+        if self.pictures:
+            viewers += [Viewer(f"viewer-{number}", self.folder, link) for number in (2, 3)]
+            window.reads("^Viewers: 3$")
+            viewers[-1].sees(250)
+            picture(window, f"{self.pictures}/go-live-on-air-{self.scheme}.png", "Stop")
+        self.same_key()
+        window.press("^Stop$")
+        for viewer in viewers:
+            viewer.ends()
+        window.wait("push button", "^Go live$")
+        window.reads("Goes on with")
 
-    second = Window("second", script, folder, "--name", "a talk")
-    second.reads("Goes on with")
-    second.press("Go live")
-    second.reads("a talk.sauth is in use by another livetorrentsink")
-    second.press("Go live")
-    second.press("^Close$")
-    second.ends()
+    def same_key(self):
+        """Who has a key that is in use is told, and nothing else happens."""
+        second = self.window("second", "--name", "a talk")
+        second.reads("Goes on with")
+        second.press("^Go live$")
+        second.reads("a talk.sauth is in use by another livetorrentsink")
+        everything_has_a_name(second)
+        shows_bars(second)
+        second.press("^Close$")
+        second.ends()
 
-    window.press("^Stop$")
-    for viewer in viewers:
+    def same_again(self, window):
+        """The same key goes on, and who closes the window ends the broadcast."""
+        before = clipboard()
+        link = self.on_air(window)
+        infohash = re.search("xt=[^&]*", before).group()
+        check(infohash in link, f"another stream: {link}")
+        viewer = Viewer("later", self.folder, link)
+        viewer.sees(25)
+        window.press("^Close$")
         viewer.ends()
-    window.wait("push button", "^Go live$")
-    window.reads("Goes on with")
-    return window, link
+        window.ends()
+
+    def interrupted(self):
+        """Ctrl-C, on the air."""
+        window = self.window("interrupted", "--name", "interrupted")
+        viewer = Viewer("witness", self.folder, self.on_air(window))
+        viewer.sees(25)
+        window.signal(signal.SIGINT)
+        viewer.ends()
+        window.ends()
+
+    def devices(self):
+        """A camera and a microphone, which come and go."""
+        server = f"unix:{self.folder}/pulse"
+        pulse = Child("pulseaudio", [*PULSE, *self.pulse_modules()], self.folder)
+        until("pulseaudio", lambda: (self.folder / "pulse").exists())
+        window = Window(
+            "devices",
+            ["/usr/bin/python3", self.project / "tests/go_live_cameras.py"],
+            self.folder,
+            *("--name", "camera", "--port", free_port()),
+            PULSE_SERVER=server,
+            PYTHONPATH=str(self.project / "pipelines"),
+        )
+        shows_bars(window)
+        window.has_chosen("^Picture$", "A camera")
+        window.has_chosen("^Sound$", "No sound")
+        sounds = window.choices("^Sound$")
+        check(sounds == ["Test sound", "No sound"], f"to be heard: {sounds}")
+        self.pulse("load-module", "module-sine-source", "frequency=440")
+        window.choose("^Sound$", MICROPHONE)
+        loudness = window.wait("level bar", "^Loudness")
+        until("loudness", lambda: Atspi.Value.get_current_value(loudness) > 10)
+
+        window.choose("^Picture$", "A busy camera")
+        window.reads("^A busy camera is used by another program: Device '/dev/video1' is busy")
+        window.wait("push button", "^Try again$")
+        window.choose("^Picture$", "A camera")
+        viewer = Viewer("faithful", self.folder, self.on_air(window))
+        viewer.sees(25)
+        os.kill(window.pid, signal.SIGUSR1)
+        window.reads(
+            "^A camera: Could not read from resource. The broadcast has stopped; viewers wait"
+        )
+        # Nothing else is shown that was not chosen.
+        window.has_chosen("^Picture$", "Test picture")
+        shows_bars(window)
+        self.on_air(window)
+        viewer.sees(50)
+        pulse.end()
+        window.reads(f"^{MICROPHONE}: .* The broadcast has stopped")
+        window.choose("^Sound$", "Test sound")
+        self.on_air(window)
+        viewer.sees(50)
+        window.press("^Stop$")
+        viewer.ends()
+        window.press("^Close$")
+        window.ends()
+
+    def pulse_modules(self):
+        """What the sound server is to have: what it plays on is heard by nobody."""
+        socket_module = f"module-native-protocol-unix socket={self.folder}/pulse auth-anonymous=1"
+        return ["-L", "module-null-sink", "-L", socket_module]
+
+    def pulse(self, *words):
+        """Something told to the sound server, and its answer."""
+        command = ["pactl", "--server", f"unix:{self.folder}/pulse", *words]
+        return subprocess.check_output(command, text=True, timeout=PATIENCE).strip()
+
+    def lacking(self, plugins):
+        """Without an encoder, which is said and not more."""
+        window = self.window(
+            "lacking",
+            "--name",
+            "lacking",
+            GST_PLUGIN_SYSTEM_PATH_1_0=plugins,
+            GST_REGISTRY_1_0=f"{plugins}/registry",
+        )
+        window.press("^Go live$")
+        window.reads("^GStreamer has no x264enc here")
+        shows_bars(window)
+        window.press("^Close$")
+        window.ends()
+
+    def full(self):
+        """A disk without room for the key: one of its own."""
+        name = "full"
+        disk = self.folder / "disk"
+        disk.mkdir()
+        words = 'mount -t tmpfs -o size=4k tmpfs "$1" && head -c 4096 /dev/zero >"$1/rest" && exec "${@:2}"'
+        script = self.project / "pipelines/go-live.sh"
+        window = Window(
+            name,
+            [
+                *("unshare", "--mount", "bash", "-c", words, "bash", disk),
+                *(script, "--test", "--port", "0", "--folder", disk, "--name", name),
+            ],
+            self.folder,
+        )
+        window.press("^Go live$")
+        window.reads("could not be written: No space left on device")
+        shows_bars(window)
+        window.press("^Close$")
+        window.ends()
 
 
-def same_again(window, link, folder):
-    """The same key goes on, and who closes the window ends the broadcast."""
-    window.press("^Go live$")
-    window.reads("^LIVE$")
-    again = window.text("^Link$")
-    infohash = re.search("xt=[^&]*", link).group()
-    check(infohash in again, f"another stream: {again}")
-    viewer = Viewer("later", folder, again)
-    viewer.sees(25)
-    window.press("^Close$")
-    viewer.ends()
-    window.ends()
-
-
-def interrupted(script, folder):
-    """Ctrl-C, on the air."""
-    window = Window("interrupted", script, folder, "--name", "interrupted")
-    window.press("^Go live$")
-    window.reads("^LIVE$")
-    viewer = Viewer("witness", folder, window.text("^Link$"))
-    viewer.sees(25)
-    window.signal(signal.SIGINT)
-    viewer.ends()
-    window.ends()
-
-
-def main(script, folder, pictures, scheme):
-    folder = pathlib.Path(folder)
+def main(project, folder, pictures, scheme, plugins):
+    scenes = Scenes(project, folder, pictures, scheme)
     try:
-        window, link = first_broadcast(script, folder, pictures, scheme)
-        same_again(window, link, folder)
-        interrupted(script, folder)
+        window = scenes.first_broadcast()
+        scenes.audience(window)
+        scenes.same_again(window)
+        if pictures:
+            return
+        scenes.interrupted()
+        scenes.devices()
+        scenes.lacking(plugins)
+        if os.geteuid() == 0:
+            scenes.full()
+        else:
+            print("without a full disk, which only root can mount")
     finally:
         Child.kill_all()
 

@@ -40,8 +40,8 @@ def _heard():
 def _encoded(quality, has_sound):
     """One key frame a second, with all that a decoder needs: viewers can begin there."""
     picture = (
-        f"split. ! queue ! x264enc tune=zerolatency speed-preset=superfast bitrate={quality.bitrate // 1000} "
-        f"key-int-max={FRAME_RATE} ! video/x-h264,profile=main ! h264parse config-interval=-1 "
+        "split. ! queue ! x264enc tune=zerolatency speed-preset=superfast "
+        f"bitrate={quality.bitrate // 1000} key-int-max={FRAME_RATE} ! video/x-h264,profile=main ! h264parse config-interval=-1 "
         "! queue ! mpegtsmux name=mux "
     )
     sound = (
@@ -65,12 +65,14 @@ class _Run:
         self.quality = quality
         self.stream = stream
         self.pipeline = None
+        # The pipeline's, once somebody listens.
+        self.bus = None
         self.sink = None
         # Elements and what the user knows each by.
         self.devices = []
 
     def build(self, view):
-        """All of it, with the view in it. Raises GLib.Error, with words."""
+        """All of it, with the view in it. Raises _Problem."""
         text = _shown(self.quality)
         if self.stream:
             text += _encoded(self.quality, self.sound is not None)
@@ -232,9 +234,9 @@ class Broadcast(GObject.Object):
             run.build(self.view)
         except _Problem as problem:
             return str(problem)
-        bus = run.pipeline.get_bus()
-        bus.add_signal_watch()
-        bus.connect("message", self._message, run)
+        run.bus = run.pipeline.get_bus()
+        run.bus.add_signal_watch()
+        run.bus.connect("message", self._message, run)
         if run.pipeline.set_state(Gst.State.PLAYING) == Gst.StateChangeReturn.FAILURE:
             return "GStreamer could not start this"
         return None
@@ -243,11 +245,12 @@ class Broadcast(GObject.Object):
         """On the worker."""
         if run is None or run.pipeline is None:
             return
-        run.pipeline.get_bus().remove_signal_watch()
+        if run.bus:
+            run.bus.remove_signal_watch()
         run.pipeline.set_state(Gst.State.NULL)
         if self.view.get_parent() == run.pipeline:
             run.pipeline.remove(self.view)
-        run.pipeline = run.sink = None
+        run.pipeline = run.bus = run.sink = None
 
     def _message(self, _bus, message, run):
         if run is not self._run:

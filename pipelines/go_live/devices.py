@@ -56,10 +56,12 @@ def _camera(device, quality):
     """Many cameras give large pictures fast enough as JPEG only; the last two take what there is."""
     size = f"width={quality.width},height={quality.height},framerate=[{FRAME_RATE - 1}/1,30/1]"
     wanted = f"video/x-raw,{size};image/jpeg,{size};image/jpeg;video/x-raw"
-    decoded = Gst.parse_bin_from_description(
-        "capsfilter name=wanted ! decodebin ! videoconvert", True
-    )
+    text = "capsfilter name=wanted ! decodebin ! videoconvert name=raw"
+    decoded = Gst.parse_bin_from_description(text, False)
     decoded.get_by_name("wanted").set_property("caps", Gst.Caps.from_string(wanted))
+    for element, pad in (("wanted", "sink"), ("raw", "src")):
+        inside = decoded.get_by_name(element).get_static_pad(pad)
+        decoded.add_pad(Gst.GhostPad.new(pad, inside))
     return [device.create_element(None), decoded]
 
 
@@ -113,7 +115,9 @@ class Devices:
         self._changed()
 
     def _message(self, _bus, message):
-        if message.type in (Gst.MessageType.DEVICE_ADDED, Gst.MessageType.DEVICE_REMOVED):
+        # Those that are there at the start are told of too, before it is over.
+        kinds = (Gst.MessageType.DEVICE_ADDED, Gst.MessageType.DEVICE_REMOVED)
+        if self._running and message.type in kinds:
             self._changed()
 
 

@@ -35,7 +35,8 @@ class Chooser(Gtk.ComboBoxText):
         return self._choices[self.get_active()]
 
     def fill(self, choices, wanted=None):
-        """What was chosen stays chosen while it is there; `wanted` is the key of what it is to be."""
+        """What was chosen stays chosen while it is there, and then it is the last one, which is harmless;
+        `wanted` is the key of what it is to be instead."""
         wanted = wanted or self._key
         keys = [choice.key for choice in choices]
         self._filling = True
@@ -43,7 +44,7 @@ class Chooser(Gtk.ComboBoxText):
         for choice in choices:
             self.append_text(choice.label)
         self._choices = choices
-        self.set_active(keys.index(wanted) if wanted in keys else 0)
+        self.set_active(keys.index(wanted if wanted in keys else keys[-1]))
         self._filling = False
         self._changed()
 

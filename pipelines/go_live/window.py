@@ -12,7 +12,7 @@ from gi.repository import Gdk, GLib, Gtk
 
 from .audience import Audience
 from .broadcast import Broadcast
-from .devices import NO_SOUND, TEST_PICTURE, TEST_SOUND, Devices
+from .devices import TEST_PICTURE, TEST_SOUND, Devices
 from .pieces import Chooser, Copied, Hint, form
 from .stream import LONGEST_NAME, QUALITIES, Stream, name_problem
 from .worker import Worker
@@ -41,6 +41,8 @@ class Window(Gtk.Window):
         self._state = "off"
         self._closing = False
         self._listed = False
+        # Whether a broadcast has failed and nothing was seen since.
+        self._lost = False
         self._worker = Worker()
         self._broadcast = Broadcast(self._worker)
         style = Gtk.CssProvider()
@@ -131,9 +133,9 @@ class Window(Gtk.Window):
 
     def _choices(self):
         self._picture, self._sound, self._quality = Chooser(), Chooser(), Chooser()
-        self._quality.fill(QUALITIES)
+        self._quality.fill(QUALITIES, QUALITIES[0].key)
         for chooser in (self._picture, self._sound, self._quality):
-            chooser.connect("chosen", lambda _: self._preview())
+            chooser.connect("chosen", lambda _: self._choose())
         self._name = Gtk.Entry(activates_default=True)
         self._name.set_max_length(LONGEST_NAME)
         self._name.set_text(self._arguments.name)
@@ -163,15 +165,21 @@ class Window(Gtk.Window):
         picture = sound = None
         if not self._listed:
             self._listed = True
-            if self._arguments.test or not pictures[0].is_device:
-                picture = TEST_PICTURE.key
-            if self._arguments.test or not sounds[0].is_device:
-                sound = TEST_SOUND.key if picture else NO_SOUND.key
+            is_test = self._arguments.test or not pictures[0].is_device
+            picture = TEST_PICTURE.key if is_test else pictures[0].key
+            sound = TEST_SOUND.key if is_test else sounds[0].key if sounds[0].is_device else None
         self._sound.fill(sounds, sound)
         self._picture.fill(pictures, picture)
 
     def _chosen(self):
         return self._picture.choice, self._sound.choice, self._quality.choice
+
+    def _choose(self):
+        """Another choice: what was wrong with the one before is no more."""
+        self._lost = False
+        if self._again.get_visible():
+            self._info.hide()
+        self._preview()
 
     def _preview(self):
         rate = self._quality.choice.nominal * UPLOAD / 1e6
@@ -227,8 +235,11 @@ class Window(Gtk.Window):
     def _failed(self, _, text, was_live):
         if was_live and self._state == "live":
             text = f"{text.rstrip('.')}. The broadcast has stopped; viewers wait for it to go on"
-        self._say(text, Gtk.MessageType.ERROR, again=not was_live)
-        # The picture comes back unless it is what failed.
+        # Where the picture fails after the broadcast, what has ended that is the news.
+        if was_live or not self._lost:
+            self._say(text, Gtk.MessageType.ERROR)
+        self._again.set_visible(not was_live)
+        self._lost = was_live
         self._off_air(preview=was_live)
 
     def _off_air(self, preview=True):
@@ -265,10 +276,10 @@ class Window(Gtk.Window):
     def _answered(self, _bar, answer):
         self._info.hide()
         if answer == Gtk.ResponseType.OK:
-            self._preview()
+            self._choose()
 
-    def _say(self, text, kind, again=False):
-        self._again.set_visible(again)
+    def _say(self, text, kind):
+        self._again.hide()
         self._message.set_text(text)
         self._info.set_message_type(kind)
         self._message.show()
