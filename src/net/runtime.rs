@@ -15,7 +15,7 @@
 
 use std::{
     future::Future,
-    io,
+    io::{self, IoSlice},
     net::{IpAddr, SocketAddr, ToSocketAddrs},
     sync::{Arc, Weak, mpsc},
     thread,
@@ -28,12 +28,16 @@ use futures_lite::future;
 use rustix::{
     event::{PollFd, PollFlags, Timespec},
     io::Errno,
+    net::{SendAncillaryBuffer, SendFlags},
 };
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::proto::address::Family;
 
 pub(super) use async_std::net::{TcpListener, TcpStream, UdpSocket};
+
+/// How long a write waits before it tries again, where the system has no file left to wait with.
+const BLIND: Duration = Duration::from_millis(20);
 
 /// Runs one main future and what it spawns, on one thread. When the main future is done, every
 /// task still there is dropped, and with it its socket.
@@ -102,21 +106,43 @@ pub(super) struct Outflow {
 }
 
 impl Outflow {
-    /// Waits until `stream`, which is always the same, can be written to, or has failed. Where
-    /// the system cannot tell, the write will.
-    pub(super) async fn room(&mut self, stream: &TcpStream) {
+    /// Hands bytes to the kernel when it takes some; how many it took. Not by the standard library's
+    /// vectored write: where the peer is gone that raises SIGPIPE, which ends every program that does not
+    /// ignore it, such as `gst-launch-1.0`.
+    pub(super) async fn write(
+        &mut self,
+        stream: &TcpStream,
+        bytes: &[IoSlice<'_>],
+    ) -> io::Result<usize> {
+        loop {
+            let mut nothing = SendAncillaryBuffer::default();
+            match rustix::net::sendmsg(stream, bytes, &mut nothing, SendFlags::NOSIGNAL) {
+                Err(Errno::INTR) => (),
+                Err(Errno::AGAIN) if self.room(stream).await => (),
+                Err(Errno::AGAIN) => sleep(BLIND).await,
+                written => return Ok(written?),
+            }
+        }
+    }
+
+    /// Waits until `stream`, which is always the same, can be written to, or has failed; `false`
+    /// where the system cannot tell.
+    pub(super) async fn room(&mut self, stream: &TcpStream) -> bool {
         let mut wanted = [PollFd::new(stream, PollFlags::OUT)];
-        if rustix::event::poll(&mut wanted, Some(&Timespec::default())) != Ok(0) {
-            return;
+        match rustix::event::poll(&mut wanted, Some(&Timespec::default())) {
+            Ok(0) => (),
+            polled => return polled.is_ok(),
         }
         if self.handle.is_none() {
             let second = SockRef::from(stream).try_clone();
             self.handle = second.and_then(|s| Async::new_nonblocking(s.into())).ok();
         }
-        if let Some(handle) = &self.handle {
-            // An error is the socket's own: the write tells it.
-            let _ = handle.writable().await;
-        }
+        let Some(handle) = &self.handle else {
+            return false;
+        };
+        // An error is the socket's own: the write tells it.
+        let _ = handle.writable().await;
+        true
     }
 }
 
@@ -311,7 +337,7 @@ mod tests {
             assert!(outflow.handle.is_some() && written > 0);
             let reader = thread::spawn(move || io::copy(&mut far, &mut io::sink()).unwrap());
             let room = timeout(LIMIT, outflow.room(&near)).await;
-            assert_eq!(room, Some(()), "after {written} bytes");
+            assert_eq!(room, Some(true), "after {written} bytes");
             drop((near, outflow));
             (reader, written)
         });

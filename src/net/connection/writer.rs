@@ -19,7 +19,7 @@ use std::{
 };
 
 use async_channel::{Receiver, Sender};
-use futures_lite::{AsyncWriteExt as _, future};
+use futures_lite::future;
 
 use super::super::{
     inbox::Inbound,
@@ -98,32 +98,15 @@ impl Writer {
     /// Hands some bytes to the kernel, and waits until it wants more; how many. What it took but keeps
     /// has not left: who counted it as sent would hand each connection a piece at once, and what is
     /// urgent would wait behind all of them.
-    pub(super) async fn write(&mut self, mut stream: &TcpStream) -> io::Result<usize> {
-        let written = stream.write_vectored(&self.slices()).await?;
+    pub(super) async fn write(&mut self, stream: &TcpStream) -> io::Result<usize> {
+        let slices = slices(&self.begun, self.offset);
+        let written = self.outflow.write(stream, &slices).await?;
         if written == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }
         self.advance(written);
         self.outflow.room(stream).await;
         Ok(written)
-    }
-
-    /// The next [`WRITE_BYTES`] of what is begun.
-    fn slices(&self) -> Vec<IoSlice<'_>> {
-        let mut slices = Vec::with_capacity(2 * self.begun.len());
-        let (mut skip, mut left) = (self.offset, WRITE_BYTES);
-        for frame in &self.begun {
-            for part in [&frame.head[..], &frame.body[..]] {
-                let skipped = skip.min(part.len());
-                skip -= skipped;
-                let taken = left.min(part.len() - skipped);
-                left -= taken;
-                if taken > 0 {
-                    slices.push(IoSlice::new(&part[skipped..skipped + taken]));
-                }
-            }
-        }
-        slices
     }
 
     fn advance(&mut self, written: usize) {
@@ -138,6 +121,24 @@ impl Writer {
             self.begun.pop_front();
         }
     }
+}
+
+/// The next [`WRITE_BYTES`] of what is begun, without the `skip` bytes that are out.
+fn slices(begun: &VecDeque<Frame>, mut skip: usize) -> Vec<IoSlice<'_>> {
+    let mut slices = Vec::with_capacity(2 * begun.len());
+    let mut left = WRITE_BYTES;
+    for frame in begun {
+        for part in [&frame.head[..], &frame.body[..]] {
+            let skipped = skip.min(part.len());
+            skip -= skipped;
+            let taken = left.min(part.len() - skipped);
+            left -= taken;
+            if taken > 0 {
+                slices.push(IoSlice::new(&part[skipped..skipped + taken]));
+            }
+        }
+    }
+    slices
 }
 
 #[cfg(test)]

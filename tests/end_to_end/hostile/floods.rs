@@ -8,7 +8,9 @@
 
 //! Attackers who send as fast as they can.
 
-use std::io::Write;
+use std::{io::Write, net::Shutdown, time::Duration};
+
+use socket2::SockRef;
 
 use super::siege::{Siege, Target, blast};
 use crate::support::peer::{block, frame, id};
@@ -195,6 +197,24 @@ fn a_crowd_that_takes_every_place() {
             let mut peers = [target.insider()?, target.insider()?];
             field.hit();
             peers[0].converse(field, |_, _, _| Ok(()))
+        });
+    });
+}
+
+/// A process that a signal ends is not Rust's own, whose runtime ignores SIGPIPE: the two that are besieged
+/// are `gst-launch-1.0`.
+#[test]
+fn peers_that_say_much_and_are_gone_before_they_are_answered() {
+    Siege::lay().withstands(|field| {
+        field.charge(3, |target, _| {
+            let peer = target.insider()?;
+            let flood = frame(id::CHOKE, &[]).repeat(20_000);
+            peer.socket().write_all(&flood)?;
+            // The far end still reads, and what it writes meanwhile finds nobody.
+            peer.socket().shutdown(Shutdown::Write)?;
+            SockRef::from(peer.socket()).set_linger(Some(Duration::ZERO))?;
+            field.hit();
+            Ok(())
         });
     });
 }

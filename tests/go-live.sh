@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+# Copyright (C) 2026 The livetorrent authors
+#
+# This Source Code Form is subject to the terms of the Mozilla Public License, v2.0.
+# If a copy of the MPL was not distributed with this file, You can obtain one at
+# <https://mozilla.org/MPL/2.0/>.
+#
+# SPDX-License-Identifier: MPL-2.0
+
+# Drives the window of pipelines/go-live.sh on an X server without a screen, as a screen reader and a keyboard
+# do: a broadcast of the test picture, whose link goes through the clipboard to viewers that decode it, the
+# audience, wrong names, a key that is in use, the end by button, by closing the window and by Ctrl-C; a camera
+# and a microphone that come and go; and what is said of a busy camera, where an encoder lacks, and where the
+# disk is full (as root only). A verdict at the end: status 0 when all of it is well.
+#
+# usage: go-live.sh [--pictures FOLDER] [--help]
+#
+#   --pictures FOLDER   write pictures of the window there, light and dark, and leave the rest out
+
+set -euo pipefail
+# shellcheck source=pipelines/lib.bash
+source "$(dirname "${BASH_SOURCE[0]}")/../pipelines/lib.bash"
+
+pictures=
+while (($#)); do
+    case $1 in
+        --pictures)
+            pictures=${2-}
+            [[ -d $pictures ]] || die "--pictures needs a folder"
+            pictures=$(realpath "$pictures")
+            shift
+            ;;
+        -h | --help) usage; exit ;;
+        *) usage_error "$1" ;;
+    esac
+    shift
+done
+
+"$project/pipelines/setup.sh" --check --with xvfb --with dbus-daemon --with at-spi2-core --with python3-gi \
+    --with gir1.2-atspi-2.0 --with gir1.2-gtk-3.0 --with pulseaudio
+use_plugin
+
+dir=$(mktemp --directory)
+# Nothing is the user's: no settings, no cache, no session.
+export XDG_CACHE_HOME=$dir/cache XDG_CONFIG_HOME=$dir/config XDG_RUNTIME_DIR=$dir GSETTINGS_BACKEND=memory
+unset WAYLAND_DISPLAY DBUS_SESSION_BUS_ADDRESS AT_SPI_BUS_ADDRESS
+# A warning or a failed assertion of GLib ends the window that it is about.
+export G_DEBUG=fatal-warnings PYTHONDONTWRITEBYTECODE=1
+mkdir --parents "$XDG_CONFIG_HOME/gtk-3.0"
+printf '[Settings]\ngtk-enable-animations=false\n' >"$XDG_CONFIG_HOME/gtk-3.0/settings.ini"
+screen=
+clean_up() {
+    trap - EXIT
+    trap '' HUP INT TERM
+    [[ -z $screen ]] || kill "$screen" 2>/dev/null || true
+    wait
+    rm -rf "$dir"
+}
+trap clean_up EXIT
+trap 'clean_up; exit 129' HUP
+trap 'clean_up; exit 130' INT
+trap 'clean_up; exit 143' TERM
+
+# One process brings GStreamer's list of plugins up to date, not all of them at once.
+gst-inspect-1.0 livetorrentsink >/dev/null || die "GStreamer does not find the plugin"
+
+mkfifo "$dir/display"
+Xvfb -displayfd 3 -screen 0 1024x900x24 -nolisten tcp 3>"$dir/display" >"$dir/Xvfb.log" 2>&1 &
+screen=$!
+exec 3<"$dir/display"
+read -r -t 30 -u 3 display || die "there is no X server: $(cat "$dir/Xvfb.log")"
+exec 3<&-
+export DISPLAY=:$display
+
+# on_bus COMMAND...: on a session bus of its own, whose words are of no use.
+on_bus() {
+    timeout --kill-after=5 240 dbus-run-session -- bash -c 'exec "$@" >&3 2>&4' bash "$@" \
+        3>&1 4>&2 >"$dir/bus.log" 2>&1
+}
+
+# All of GStreamer but one encoder.
+mkdir "$dir/plugins"
+ln --symbolic "$(pkg-config --variable=pluginsdir gstreamer-1.0)"/*.so "$dir/plugins/"
+rm "$dir/plugins/libgstx264.so"
+
+# drive SCHEME THEME
+drive() {
+    mkdir "$dir/$1"
+    GTK_THEME=$2 on_bus /usr/bin/python3 "$project/tests/go-live.py" "$project" "$dir/$1" "$pictures" "$1" \
+        "$dir/plugins"
+}
+
+drive light Adwaita
+[[ -z $pictures ]] || drive dark Adwaita:dark
+say OK
