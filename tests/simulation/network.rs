@@ -20,6 +20,7 @@ use std::{
     time::Duration,
 };
 
+use crate::model::source::same_key;
 use gstlivetorrent::proto::{
     key::PrivateKey,
     lap::Lap,
@@ -84,7 +85,7 @@ pub(crate) struct Network {
 impl Network {
     /// A source (host 0) with this uplink in bits per second, and this delay between any two hosts.
     pub(crate) fn new(seed: u64, npieces: u32, uplink: f64, delay: Duration) -> Self {
-        let key = PrivateKey::generate();
+        let key = same_key();
         let lap = Lap::new(npieces).unwrap();
         let info = Info::new("simulation", PIECE_LENGTH, lap, key.public_key()).unwrap();
         let metainfo = Arc::new(Metainfo::new(info));

@@ -81,7 +81,7 @@ mod options;
 mod population;
 mod queue;
 mod report;
-mod source;
+pub(crate) mod source;
 mod starts;
 mod tracker;
 mod verify;

@@ -62,15 +62,19 @@ pub(crate) struct Broadcast {
     rng: fastrand::Rng,
 }
 
+/// The same key every time: what is signed must be the same in every run.
+pub(crate) fn same_key() -> PrivateKey {
+    let der = [&KEY_HEAD[..], &[7; 32]].concat();
+    let pem = format!(
+        "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
+        wrapped(&BASE64.encode(&der))
+    );
+    PrivateKey::from_pem(&pem).expect("the key is well-formed")
+}
+
 impl Broadcast {
     pub(crate) fn new(options: &Options) -> Self {
-        // The same key every time: what is signed must be the same in every run.
-        let der = [&KEY_HEAD[..], &[7; 32]].concat();
-        let pem = format!(
-            "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
-            wrapped(&BASE64.encode(&der))
-        );
-        let key = PrivateKey::from_pem(&pem).expect("the key is well-formed");
+        let key = same_key();
         let npieces = (options.lap * options.piece_rate()).round() as u32;
         let lap =
             Lap::new(npieces.clamp(MIN_PIECES, MAX_PIECES)).expect("clamped to what a lap is");
