@@ -257,9 +257,10 @@ impl AddressBook {
 
     /// Those that the user or the `.tstream` names are tried within `longest`.
     pub(super) fn hurry(&mut self, now: Instant, longest: Duration, rng: &mut fastrand::Rng) {
-        let named = self.entries.values_mut().filter(|e| e.trust < Trust::Heard);
-        for entry in named {
-            entry.next = entry.next.min(now + longest.mul_f64(rng.f64()));
+        for address in &self.named {
+            if let Some(entry) = self.entries.get_mut(address) {
+                entry.next = entry.next.min(now + longest.mul_f64(rng.f64()));
+            }
         }
     }
 

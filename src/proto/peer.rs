@@ -9,7 +9,7 @@
 //! One connection as the swarm sees it.
 
 use std::{
-    collections::{BTreeSet, HashSet, VecDeque},
+    collections::{BTreeSet, VecDeque},
     net::SocketAddr,
     time::Duration,
 };
@@ -287,7 +287,7 @@ pub(super) struct Peer {
     pub(super) proofs: Quota,
     pub(super) rejects: Quota,
     pub(super) pex_quota: Quota,
-    pub(super) pex_told: HashSet<SocketAddr>,
+    pub(super) pex_told: BTreeSet<SocketAddr>,
 }
 
 impl Peer {
@@ -345,7 +345,7 @@ impl Peer {
             heard_at: now,
             sent_at: now,
             pex_quota: Quota::new(PEX_PER_MINUTE, Duration::from_secs(60)),
-            pex_told: HashSet::new(),
+            pex_told: BTreeSet::new(),
             pex_at: now,
             uploaded: 0,
             downloaded: 0,
