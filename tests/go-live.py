@@ -31,6 +31,7 @@ from go_live_user import (
     clipboard,
     key,
     picture,
+    reached_by_tab,
     shows_bars,
     shows_screen,
     type_in,
@@ -41,6 +42,13 @@ PULSE = (
     "pulseaudio -n --daemonize=no --use-pid-file=no --exit-idle-time=-1 --realtime=no "
     "--high-priority=no --disable-shm=yes"
 ).split()
+ON_AIR = [
+    "push button Copy the file's path",
+    "push button Copy the link",
+    "push button Stop",
+    "text File",
+    "text Link",
+]
 MICROPHONE = "Sine source at 440 Hz"
 
 
@@ -104,10 +112,28 @@ class Scenes:
             key("Return")
         type_in(window, "a talk")
         window.reads("Viewers will need .*/a talk.tstream")
+        self.choices_by_keys(window)
         if self.pictures:
             picture(window, f"{self.pictures}/go-live-choices-{self.scheme}.png", "Go live")
         check(not list(self.folder.glob("*.tstream")), "a file is there before the broadcast")
         key("Return")
+
+    def choices_by_keys(self, window):
+        """From the name on and around. GTK's lists do not tell that they have the focus: their choice does."""
+        key("Tab")
+        until("the button's focus", lambda: window.focused() == "push button Go live")
+        for chooser, there, other, one in (
+            ("^Picture$", "Up", "Screen", "Test picture"),
+            ("^Sound$", "Down", "No sound", "Test sound"),
+            ("^Quality$", "Down", "Medium: 1280 × 720, 2.5 Mbit/s", "Small: 640 × 360, 1 Mbit/s"),
+        ):
+            key("Tab")
+            key(there)
+            window.has_chosen(chooser, other)
+            key("Down" if there == "Up" else "Up")
+            window.has_chosen(chooser, one)
+        key("Tab")
+        until("the name's focus", lambda: window.focused() == "text Name")
 
     def link(self, window):
         """From the window through the clipboard to a viewer."""
@@ -121,6 +147,8 @@ class Scenes:
             lambda: f"the focus, which is {window.focused()}",
             lambda: window.focused() == "push button Copy the link",
         )
+        reached = sorted(reached_by_tab(window))
+        check(reached == ON_AIR, f"Tab leads to {reached}")
         key("space")
         window.wait("push button", "The link is copied")
         link = window.text("^Link$")

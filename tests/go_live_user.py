@@ -238,6 +238,16 @@ def type_in(window, text):
     until(f"'{text}' as the name", lambda: window.text("^Name$") == text)
 
 
+def reached_by_tab(window):
+    """What Tab leads to, once around."""
+    reached = []
+    while (focused := window.focused()) not in reached:
+        reached.append(focused)
+        key("Tab")
+        until(f"the focus after {focused}", lambda: window.focused() not in (None, focused))
+    return reached
+
+
 class Viewer(Child):
     """Decodes picture and sound into files until the broadcast ends."""
 

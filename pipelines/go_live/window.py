@@ -117,6 +117,7 @@ class Window(Gtk.Window):
         view = self._broadcast.view.get_property("widget")
         view.set_size_request(480, 270)
         view.set_property("expand", True)
+        view.set_can_focus(False)
         view.get_accessible().set_name("Your picture")
         picture = Gtk.Box()
         picture.get_style_context().add_class("picture")
