@@ -92,6 +92,8 @@ EOT
 launch() {
     local name=$1
     shift
+    # At once, so that nobody takes what an earlier one of this name has said for its words.
+    : >"$dir/$name.log"
     ip netns exec "$(namespace "$name")" gst-launch-1.0 -e -m "$@" >"$dir/$name.log" 2>&1 </dev/null &
     children+=($!)
 }
