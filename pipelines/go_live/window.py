@@ -171,6 +171,7 @@ class Window(Gtk.Window):
             sound = TEST_SOUND.key if is_test else sounds[0].key if sounds[0].is_device else None
         self._sound.fill(sounds, sound)
         self._picture.fill(pictures, picture)
+        self._named()
 
     def _chosen(self):
         return self._picture.choice, self._sound.choice, self._quality.choice
@@ -199,7 +200,8 @@ class Window(Gtk.Window):
         stream = self._stream()
         problem = name_problem(stream.name)
         may_stop = self._state in ("beginning", "live")
-        self._button.set_sensitive(may_stop or self._state == "off" and not problem)
+        may_start = self._state == "off" and self._picture.get_active() >= 0 and not problem
+        self._button.set_sensitive(may_stop or may_start)
         if problem:
             # Who has not typed yet has done nothing wrong.
             self._hint.say(problem, is_wrong=bool(stream.name))
@@ -215,8 +217,6 @@ class Window(Gtk.Window):
             self._stop()
 
     def _start(self):
-        if self._picture.get_active() < 0:
-            return
         self._info.hide()
         self._audience.begin()
         self._show_state("beginning")

@@ -33,6 +33,8 @@ use crate::proto::{
 
 /// No tracker is asked more often (PROTOCOL §8).
 const MIN_INTERVAL: Duration = Duration::from_secs(10);
+/// Nor this often, where it does not say how often it may be.
+const UNTOLD_MIN_INTERVAL: Duration = Duration::from_secs(60);
 /// Nor less often, whatever it says: a swarm changes.
 const MAX_INTERVAL: Duration = Duration::from_secs(3600);
 /// After a failure, drawn from the upper half: 10–20 s, 20–40 s, … up to five minutes.
@@ -73,7 +75,7 @@ struct Pause {
 impl Pause {
     fn after(response: &AnnounceResponse) -> Self {
         let usual = response.interval.clamp(MIN_INTERVAL, MAX_INTERVAL);
-        let least = response.min_interval.unwrap_or(MIN_INTERVAL);
+        let least = response.min_interval.unwrap_or(UNTOLD_MIN_INTERVAL);
         Self {
             usual,
             lonely: least.clamp(MIN_INTERVAL, usual),
@@ -456,7 +458,7 @@ mod tests {
         };
         for (interval, min, usual, lonely) in [
             (60, Some(10), 60, 10),
-            (1800, None, 1800, 10),
+            (1800, None, 1800, 60),
             (1800, Some(900), 1800, 900),
             (1, None, 10, 10),
             (100_000, Some(200_000), 3600, 3600),

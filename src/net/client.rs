@@ -18,7 +18,7 @@ use std::{
 
 use ureq::{
     Agent, Body, Proxy,
-    config::{ConfigBuilder, IpFamily},
+    config::{Config, ConfigBuilder, IpFamily},
     http::{Response, Uri},
     typestate::AgentScope,
 };
@@ -104,7 +104,6 @@ fn configure(
     Agent::config_builder()
         .timeout_global(Some(timeout))
         .timeout_connect(Some(CONNECT_TIME))
-        .max_redirects(MAX_REDIRECTS)
         .proxy(proxy)
         .ip_family(family)
         .user_agent(concat!("livetorrent/", env!("CARGO_PKG_VERSION")))
@@ -122,9 +121,17 @@ fn fetch(url: &str, limit: usize, timeout: Duration, via: Via) -> Result<Vec<u8>
         Via::Direct(_, from) => from,
         Via::Environment => None,
     };
+    // Anybody may name a tracker: it must not send us on to our own host or network.
+    let redirects = match via {
+        Via::Direct(..) => 0,
+        Via::Environment => MAX_REDIRECTS,
+    };
     let by = |family, timeout| {
         let (url, proxy) = (url.to_owned(), proxy.clone());
-        move || fetch_body(&url, limit, timeout, proxy, family, from)
+        move || {
+            let config = configure(timeout, proxy, family).max_redirects(redirects);
+            fetch_body(&url, limit, config.build(), from)
+        }
     };
     match via {
         Via::Direct(Family::V4, _) => by(IpFamily::Ipv4Only, timeout)(),
@@ -185,17 +192,18 @@ fn first_of<T: Send + 'static>(
 fn fetch_body(
     url: &str,
     limit: usize,
-    timeout: Duration,
-    proxy: Option<Proxy>,
-    family: IpFamily,
+    config: Config,
     from: Option<IpAddr>,
 ) -> Result<Vec<u8>, ureq::Error> {
-    let config = configure(timeout, proxy, family).build();
     let agent = match from {
         Some(from) => http_from::agent(config, from),
         None => config.new_agent(),
     };
-    read_body(&mut agent.get(url).call()?, limit)
+    let mut response = agent.get(url).call()?;
+    if response.status().is_redirection() {
+        return Err(ureq::Error::StatusCode(response.status().as_u16()));
+    }
+    read_body(&mut response, limit)
 }
 
 fn read_body(response: &mut Response<Body>, limit: usize) -> Result<Vec<u8>, ureq::Error> {
@@ -270,6 +278,22 @@ mod tests {
             assert!(error.contains("over 3 bytes"), "{error}");
             thread.join().unwrap();
         }
+    }
+
+    #[test]
+    fn a_file_may_be_elsewhere_and_a_tracker_sends_nobody_anywhere() {
+        let (there, thread) = serve_once("HTTP/1.0 200 OK\r\n\r\nbody");
+        let answer = format!("HTTP/1.0 302 Found\r\nLocation: {there}\r\n\r\n");
+        let answer: &'static str = answer.leak();
+        let (url, first) = serve_once(answer);
+        let error = get(&url, 9, LIMIT, Via::Direct(Family::V4, None)).unwrap_err();
+        assert!(error.contains("302"), "{error}");
+        first.join().unwrap();
+        // Nobody was there yet.
+        let (url, first) = serve_once(answer);
+        assert_eq!(get(&url, 9, LIMIT, Via::Environment).unwrap(), b"body");
+        first.join().unwrap();
+        thread.join().unwrap();
     }
 
     type Attempt = Box<dyn FnOnce() -> Result<u8, ureq::Error> + Send>;

@@ -106,6 +106,14 @@ pub(super) fn start(
 }
 
 impl Dht {
+    /// Where peers find us. Routers translate IPv4 only.
+    fn port(&self) -> u16 {
+        match self.family {
+            Family::V4 => self.discovery.ports.outside(),
+            Family::V6 => self.discovery.ports.local(),
+        }
+    }
+
     async fn run(
         &self,
         address: SocketAddr,
@@ -115,7 +123,7 @@ impl Dht {
         let config = Config {
             family: self.family,
             infohash: self.discovery.infohash,
-            port: self.discovery.ports.outside(),
+            port: self.port(),
             rng: fastrand::Rng::new(),
         };
         let mut node = Node::new(config, self.clock.now().at);
@@ -123,7 +131,7 @@ impl Dht {
         // One byte more than is read shows that a datagram is too long.
         let mut buffer = [0; MAX_DATAGRAM + 1];
         loop {
-            if node.set_port(self.discovery.ports.outside()) {
+            if node.set_port(self.port()) {
                 schedule.again();
             }
             while let Some(output) = node.poll() {

@@ -44,11 +44,11 @@ impl Ports {
         self.outside.load(Ordering::Relaxed)
     }
 
-    /// For this one.
+    /// For this one. Routers translate IPv4 only.
     pub(super) fn towards(&self, far: IpAddr) -> u16 {
         match Scope::of(far) {
-            Scope::Public => self.outside(),
-            Scope::Private | Scope::Loopback => self.local,
+            Scope::Public if far.to_canonical().is_ipv4() => self.outside(),
+            Scope::Public | Scope::Private | Scope::Loopback => self.local,
         }
     }
 
@@ -70,8 +70,7 @@ mod tests {
         assert!(shared.set_outside(40_000));
         let towards = |far: &str| ports.towards(far.parse().unwrap());
         assert_eq!(towards("198.51.100.1"), 40_000);
-        assert_eq!(towards("2001:db8::1"), 40_000);
-        for near in ["127.0.0.1", "192.168.1.9", "fd00::1"] {
+        for near in ["127.0.0.1", "192.168.1.9", "fd00::1", "2001:db8::1"] {
             assert_eq!(towards(near), 7764);
         }
         assert_eq!((ports.local(), ports.outside()), (7764, 40_000));

@@ -31,6 +31,8 @@ const STRIKES: usize = 8;
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 /// The longest wait between two tries of an address.
 pub(super) const LONGEST_RETRY: Duration = Duration::from_secs(120);
+/// The lot of those of our own network; others draw a higher one.
+const NEAR: u32 = 0;
 /// An address that was never reached is dropped after so many failures, unless it was named,
 const MAX_FAILURES: u32 = 3;
 /// and whoever tells of it is not listened to for so long: it may be somebody whom the teller would
@@ -152,7 +154,7 @@ impl AddressBook {
                 known: false,
                 gave: None,
                 next: now,
-                chance: rng.u32(..),
+                chance: rng.u32(NEAR + 1..),
             },
         );
     }
@@ -160,7 +162,7 @@ impl AddressBook {
     /// The address comes before others of its kind.
     pub(super) fn prefer(&mut self, address: SocketAddr) {
         if let Some(entry) = self.entries.get_mut(&address) {
-            entry.chance = 0;
+            entry.chance = NEAR;
         }
     }
 
@@ -227,7 +229,11 @@ impl AddressBook {
         let address = self
             .idle(trust)
             .filter(|(_, e)| e.next <= now)
-            .min_by_key(|(address, e)| (e.trust, e.failures, e.next, e.chance, **address))
+            .min_by_key(|(address, e)| {
+                // Those of our network first, whenever they were heard of.
+                let elsewhere = e.chance != NEAR;
+                (e.trust, e.failures, elsewhere, e.next, e.chance, **address)
+            })
             .map(|(&address, _)| address)?;
         self.take(address);
         Some(address)

@@ -91,7 +91,7 @@ fn no_log_file_or_graph_tells_of_the_private_key() {
     let folder = folder.path();
     let graphs = folder.join("graphs");
     fs::create_dir(&graphs).unwrap();
-    let words = fed_sink(folder, "port=0 sync=false drain-timeout=0");
+    let words = fed_sink(folder, "port=0 sync=false");
     let mut source = Launch::talkative(&words, &graphs);
     source.port();
     let location = folder.join("foo.tstream");

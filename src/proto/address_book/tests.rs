@@ -207,10 +207,13 @@ fn who_is_near_comes_before_others_that_were_heard_of_and_after_the_named() {
         book.add(now, address(port), Trust::Heard, &mut rng);
     }
     book.add(now, address(100), Trust::Named, &mut rng);
-    book.prefer(address(77));
-    assert_eq!(book.fresh(), Some(address(77)));
+    // It is heard of last.
+    let now = now + Duration::from_secs(1);
+    book.add(now, address(101), Trust::Heard, &mut rng);
+    book.prefer(address(101));
+    assert_eq!(book.fresh(), Some(address(101)));
     assert_eq!(book.take_due(now, Trust::Heard), Some(address(100)));
-    assert_eq!(book.take_due(now, Trust::Heard), Some(address(77)));
+    assert_eq!(book.take_due(now, Trust::Heard), Some(address(101)));
 }
 
 #[test]

@@ -101,6 +101,8 @@ impl Swarm {
         let too_many = !inbound && self.is_one_too_many(address);
         let mut peer = Peer::new(now.at, address, inbound, self.lap);
         peer.since = now.at - waited;
+        // None was sent yet.
+        peer.pex_at = peer.since;
         self.peers.insert(conn, peer);
         if too_many {
             self.farewell(now, conn, Farewell::rule("there are peers enough by now"));
@@ -202,8 +204,9 @@ impl Swarm {
             },
             listen_port: Some(match Scope::of(address.ip()) {
                 _ if !self.config.upload_enabled => 0,
-                Scope::Public => self.outside_port,
-                Scope::Private | Scope::Loopback => self.config.listen_port,
+                // Routers translate IPv4 only.
+                Scope::Public if address.is_ipv4() => self.outside_port,
+                Scope::Public | Scope::Private | Scope::Loopback => self.config.listen_port,
             }),
             client: CLIENT.to_owned(),
             reqq: Some(REQQ as u32),

@@ -118,4 +118,6 @@ fn a_link_leads_to_the_peers_that_it_names_and_they_to_the_source() {
         thread::sleep(Duration::from_millis(20));
     }
     println!("peer exchange: the source after {:?}", began.elapsed());
+    // Who comes is told of others after a few seconds, and again each minute.
+    assert!(began.elapsed() < Duration::from_secs(30));
 }
