@@ -169,6 +169,14 @@ impl Swarm {
         }
     }
 
+    /// Our port for those who have this address. Routers translate IPv4 only.
+    pub(super) fn port_towards(&self, far: IpAddr) -> u16 {
+        match Scope::of(far) {
+            Scope::Public if far.to_canonical().is_ipv4() => self.outside_port,
+            Scope::Public | Scope::Private | Scope::Loopback => self.config.listen_port,
+        }
+    }
+
     /// A router maps our port to this one outside. Whom we greeted there with another hears of it.
     pub(super) fn mapped(&mut self, now: Now, port: u16) {
         if std::mem::replace(&mut self.outside_port, port) == port {
@@ -202,11 +210,9 @@ impl Swarm {
                 ut_pex,
                 ..ExtensionIds::OURS
             },
-            listen_port: Some(match Scope::of(address.ip()) {
-                _ if !self.config.upload_enabled => 0,
-                // Routers translate IPv4 only.
-                Scope::Public if address.is_ipv4() => self.outside_port,
-                Scope::Public | Scope::Private | Scope::Loopback => self.config.listen_port,
+            listen_port: Some(match self.config.upload_enabled {
+                true => self.port_towards(address.ip()),
+                false => 0,
             }),
             client: CLIENT.to_owned(),
             reqq: Some(REQQ as u32),

@@ -398,11 +398,7 @@ impl Swarm {
         }
         let witnesses = &mut self.witnesses[usize::from(ours.is_ipv6())];
         if witnesses.heard(from, ours, ENOUGH_WITNESSES) {
-            let port = match ours {
-                IpAddr::V4(_) => self.outside_port,
-                IpAddr::V6(_) => self.config.listen_port,
-            };
-            let address = SocketAddr::new(ours, port);
+            let address = SocketAddr::new(ours, self.port_towards(ours));
             self.book.is_ours(address);
         }
     }

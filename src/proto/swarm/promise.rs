@@ -271,19 +271,21 @@ impl Swarm {
 
     /// Whether any other viewer shows what it gets.
     pub(super) fn others_relay(&self, conn: ConnId) -> bool {
-        let shown = self.tip.as_ref().map(|tip| tip.moved);
-        self.ready().any(|(other, peer)| {
-            other != conn && shown.is_some_and(|moved| moved.since(peer.showed_at) < RELAYS)
-        })
+        self.ready()
+            .any(|(other, peer)| other != conn && self.shows_of_late(peer))
     }
 
     /// Whether this peer stayed for a while and shows what it gets.
     pub(super) fn relays(&self, now: Instant, conn: ConnId) -> bool {
-        let shown = self.tip.as_ref().map(|tip| tip.moved);
-        self.peers.get(&conn).is_some_and(|peer| {
-            now.since(peer.since) >= STRANGER
-                && shown.is_some_and(|moved| moved.since(peer.showed_at) < RELAYS)
-        })
+        let stayed = |peer: &Peer| now.since(peer.since) >= STRANGER;
+        self.peers
+            .get(&conn)
+            .is_some_and(|peer| stayed(peer) && self.shows_of_late(peer))
+    }
+
+    fn shows_of_late(&self, peer: &Peer) -> bool {
+        let tip = self.tip.as_ref();
+        tip.is_some_and(|tip| tip.moved.since(peer.showed_at) < RELAYS)
     }
 
     /// A relay that the user of this source named.

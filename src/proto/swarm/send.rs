@@ -418,11 +418,7 @@ impl Swarm {
     /// among promises too: what it gives to nobody nobody has.
     fn begin(&mut self, now: Now) -> bool {
         // Who does not take in what it is sent holds up nobody else.
-        let stuck_after = self.uplink.stuck_after();
-        let moves = |conn: &&ConnId| {
-            let peer = self.peers.get(conn);
-            peer.is_some_and(|peer| !is_stuck(peer, now.at, self.uplink.small(), stuck_after))
-        };
+        let moves = |conn: &&ConnId| self.moves(now.at, **conn);
         if self.uplink.answering.iter().filter(moves).count() >= self.config.max_uploads {
             return false;
         }
@@ -485,6 +481,13 @@ impl Swarm {
         class.min(waits.unwrap_or_default() / A_HOP).max(IN_A_ROW)
     }
 
+    /// Whether this connection takes in what it is sent.
+    fn moves(&self, now: Instant, conn: ConnId) -> bool {
+        let (small, after) = (self.uplink.small(), self.uplink.stuck_after());
+        let peer = self.peers.get(&conn);
+        peer.is_some_and(|peer| !is_stuck(peer, now, small, after))
+    }
+
     /// How long pieces for others than `conn` keep the uplink busy, as far as it was measured. Who takes
     /// nothing in keeps nobody waiting.
     pub(super) fn wait(&self, now: Instant, conn: ConnId) -> Duration {
@@ -496,19 +499,10 @@ impl Swarm {
         else {
             return Duration::ZERO;
         };
-        let after = uplink.stuck_after();
-        let stuck: Vec<_> = uplink
-            .laden
-            .iter()
-            .filter(|other| {
-                let peer = self.peers.get(other);
-                peer.is_none_or(|peer| is_stuck(peer, now, uplink.small(), after))
-            })
-            .collect();
-        let waits = |other: &&ConnId| **other != conn && !stuck.contains(other);
-        let ready = uplink.ready.iter().map(|ready| &ready.conn).filter(waits);
-        let pieces = ready.count() + uplink.answering.iter().filter(waits).count();
-        let bytes = pieces as f64 * self.pace.piece_bytes();
+        let ready = uplink.ready.iter().map(|ready| ready.conn);
+        let all = ready.chain(uplink.answering.iter().copied());
+        let waits = |other: &ConnId| *other != conn && self.moves(now, *other);
+        let bytes = all.filter(waits).count() as f64 * self.pace.piece_bytes();
         Duration::from_secs_f64((bytes / rate.max(1.0)).min(60.0))
     }
 

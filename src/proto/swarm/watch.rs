@@ -184,6 +184,11 @@ pub(super) const fn concerns_release(input: &Input) -> bool {
     )
 }
 
+/// Whether the newest start that is known begins after `from` and up to `to`.
+fn begins_between(start: Option<Sequence>, from: Sequence, to: Sequence) -> bool {
+    start.is_some_and(|start| start > from && start <= to)
+}
+
 impl Swarm {
     /// The tip moved to a piece with this header; whether the source was away.
     pub(super) fn saw_tip(&mut self, now: Now, header: &Header) -> bool {
@@ -360,7 +365,7 @@ impl Swarm {
         let Some(first) = self.wanted.first() else {
             return;
         };
-        let same_start = self.is_one_start(next, first);
+        let same_start = !begins_between(self.start, next, first);
         if let Some(viewer) = &mut self.viewer {
             viewer.playout.leap_to(now.at, first, same_start);
             viewer.leapt = Some(window);
@@ -385,11 +390,6 @@ impl Swarm {
         }
     }
 
-    /// Whether no start begins after `from` and up to `to`.
-    fn is_one_start(&self, from: Sequence, to: Sequence) -> bool {
-        self.start.is_none_or(|start| start <= from || start > to)
-    }
-
     /// Releases what is due and gives up holes whose time has come.
     fn play(&mut self, now: Now) -> Option<Instant> {
         loop {
@@ -401,7 +401,7 @@ impl Swarm {
             let wanted = &self.wanted;
             let lost = |from: Sequence, to: Sequence| {
                 // Between two starts there are sequences that no piece ever had.
-                if start.is_some_and(|start| start > from && start <= to) {
+                if begins_between(start, from, to) {
                     wanted.count(from, to)
                 } else {
                     to - from
