@@ -33,7 +33,7 @@ use crate::proto::{
 
 /// No tracker is asked more often (PROTOCOL §8).
 const MIN_INTERVAL: Duration = Duration::from_secs(10);
-/// Nor this often, where it does not say how often it may be.
+/// Nor one that names no least interval more often than this, as none does over UDP (BEP 15).
 const UNTOLD_MIN_INTERVAL: Duration = Duration::from_secs(60);
 /// Nor less often, whatever it says: a swarm changes.
 const MAX_INTERVAL: Duration = Duration::from_secs(3600);

@@ -59,9 +59,5 @@ fn a_viewer_calls_from_the_address_that_it_is_given() {
     other.play();
     bytes.wait_for(1);
     let viewer_at = format!("{ADDRESS}:{}", viewer.element_port("src"));
-    let deadline = Instant::now() + PATIENCE;
-    while !other.peers("src").contains(&viewer_at) {
-        assert!(Instant::now() < deadline, "{:?}", other.peers("src"));
-        thread::sleep(Duration::from_millis(20));
-    }
+    other.wait_for_peer("src", &viewer_at);
 }

@@ -110,13 +110,7 @@ fn a_link_leads_to_the_peers_that_it_names_and_they_to_the_source() {
     bytes.wait_for(1);
     println!("a link's peer: first byte after {:?}", began.elapsed());
     // Peer exchange (BEP 11) tells of the source in its next message.
-    let source = local(broadcast.port()).to_string();
-    let deadline = began + PATIENCE;
-    while !viewer.peers("src").contains(&source) {
-        viewer.assert_no_error();
-        assert!(Instant::now() < deadline, "the source is never called");
-        thread::sleep(Duration::from_millis(20));
-    }
+    viewer.wait_for_peer("src", &local(broadcast.port()).to_string());
     println!("peer exchange: the source after {:?}", began.elapsed());
     // Who comes is told of others after a few seconds, and again each minute.
     assert!(began.elapsed() < Duration::from_secs(30));

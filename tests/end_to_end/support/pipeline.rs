@@ -8,7 +8,11 @@
 
 //! Pipelines in the test's own process.
 
-use std::{sync::Once, time::Instant};
+use std::{
+    sync::Once,
+    thread,
+    time::{Duration, Instant},
+};
 
 use gst::{glib, prelude::*};
 
@@ -176,6 +180,20 @@ impl Pipeline {
             .collect()
     }
 
+    /// Waits until this address is among them.
+    pub(crate) fn wait_for_peer(&self, element: &str, address: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            self.assert_no_error();
+            let peers = self.peers(element);
+            if peers.iter().any(|peer| peer == address) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{address} is not in {peers:?}");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Waits until a counter of the element's `stats` shows `value`: snapshots are taken now and then.
     pub(crate) fn wait_for_stat(&self, element: &str, field: &str, value: u64) {
         let deadline = Instant::now() + PATIENCE;
@@ -185,7 +203,7 @@ impl Pipeline {
                 "{field} is {}",
                 self.stat(element, field)
             );
-            std::thread::yield_now();
+            thread::yield_now();
         }
     }
 
