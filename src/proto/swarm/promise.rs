@@ -48,7 +48,7 @@ const A_PIECE: u32 = 10;
 /// A viewer that showed a piece so lately gives to others too.
 const RELAYS: Duration = Duration::from_secs(3);
 /// Nobody counts among those who relay before it was here for so long: strangers come and go.
-const STRANGER: Duration = Duration::from_secs(2);
+const STRANGER: Duration = Duration::from_secs(1);
 /// What a source keeps of its budget for pieces that went astray.
 const FOR_STRAYS: f64 = 1.0 / CLASSES as f64;
 
