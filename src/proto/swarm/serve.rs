@@ -130,9 +130,12 @@ impl Swarm {
         // wait for what becomes of it at strangers.
         let relays = self.relays(now, conn);
         let waits = |other: ConnId| !relays || self.relays(now, other);
-        if self
-            .spread
-            .is_astray(now, sequence, relays, TWO_ROUND_TRIPS)
+        // A source that is about to go has no time to see what becomes of it.
+        let after = match self.end {
+            None => TWO_ROUND_TRIPS,
+            Some(_) => Duration::ZERO,
+        };
+        if self.spread.is_astray(now, sequence, relays, after)
             && self.uplink.waiting(sequence, waits) == 0
         {
             return false;

@@ -420,39 +420,80 @@ fn a_source_serves_its_relays_beside_all_slots() {
     assert_eq!(unchoked, [true, false, true]);
 }
 
+/// A source with a budget, whose viewer `ConnId(1)` is one of two that relay; strangers spend the budget
+/// and take its newest piece, which comes back.
+struct Besieged {
+    script: Script,
+    piece: Piece,
+    strangers: u64,
+}
+
+impl Besieged {
+    fn new() -> Self {
+        let mut script = Script::with(Role::Source, |config| config.upload_budget = 3.0);
+        let relays = [1, 2].map(|number| {
+            let conn = script.meet(number, Live::default(), Message::HaveNone);
+            script.say(conn, Message::Interested);
+            conn
+        });
+        for _ in 0..10 {
+            let piece = script.publish(16_000);
+            for conn in relays {
+                script.announce(conn, Script::tip_of(&piece));
+                let have = script.have(&piece);
+                script.say(conn, have);
+            }
+            script.pass(Duration::from_millis(250));
+        }
+        let piece = script.publish(16_000);
+        Self {
+            script,
+            piece,
+            strangers: 0,
+        }
+    }
+
+    /// A stranger takes all that it gets, and 50 ms pass.
+    fn take(&mut self) {
+        self.strangers += 1;
+        let number = 10 + self.strangers;
+        let stranger = self.script.meet(number, Live::default(), Message::HaveNone);
+        self.script.say(stranger, Message::Interested);
+        for sequence in (self.piece.sequence() - 10..=self.piece.sequence()).rev() {
+            self.script.ask(stranger, sequence);
+        }
+        self.script.pass(Duration::from_millis(50));
+    }
+
+    /// Whether the viewer is given the piece when it asks for it.
+    fn is_given(&mut self) -> bool {
+        self.script.ask(ConnId(1), self.piece.sequence());
+        let sent = self.script.take_sent(ConnId(1));
+        sent.iter().any(|m| matches!(m, Message::Piece { .. }))
+    }
+}
+
 #[test]
 fn a_source_gives_what_strangers_took_to_those_who_relay_after_two_round_trips() {
-    let mut script = Script::with(Role::Source, |config| config.upload_budget = 3.0);
-    let [asks, other] = [1, 2].map(|number| {
-        let conn = script.meet(number, Live::default(), Message::HaveNone);
-        script.say(conn, Message::Interested);
-        conn
-    });
-    for _ in 0..10 {
-        let piece = script.publish(16_000);
-        for conn in [asks, other] {
-            script.announce(conn, Script::tip_of(&piece));
-            let have = script.have(&piece);
-            script.say(conn, have);
-        }
-        script.pass(Duration::from_millis(250));
-    }
-    let piece = script.publish(16_000);
-    let given = |sent: Vec<Message>| sent.iter().any(|m| matches!(m, Message::Piece { .. }));
-    // They spend the budget.
+    let mut besieged = Besieged::new();
     for round in 1..=5 {
-        let stranger = script.meet(10 + round, Live::default(), Message::HaveNone);
-        script.say(stranger, Message::Interested);
-        for sequence in (piece.sequence() - 10..=piece.sequence()).rev() {
-            script.ask(stranger, sequence);
-        }
-        script.pass(Duration::from_millis(50));
+        besieged.take();
         if round >= 3 {
-            script.ask(asks, piece.sequence());
-            let got_it = given(script.take_sent(asks));
-            assert_eq!(got_it, round == 5, "after {} ms", 50 * round);
+            assert_eq!(besieged.is_given(), round == 5, "after {} ms", 50 * round);
         }
     }
+}
+
+#[test]
+fn a_source_that_ends_gives_what_strangers_took_at_once() {
+    let mut besieged = Besieged::new();
+    for _ in 0..3 {
+        besieged.take();
+    }
+    assert!(!besieged.is_given());
+    let end = besieged.script.seal(100, Flags::END);
+    besieged.script.input(Input::Publish(end));
+    assert!(besieged.is_given());
 }
 
 #[test]
