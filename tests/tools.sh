@@ -9,7 +9,7 @@
 
 # Fetches the programs of others that tests speak to, into the build folder: opentracker, promtool and
 # nginx with RTMP (of Debian's packages, unpacked and not installed, which would start services) and bittorrent-tracker
-# (npm's), and installs Debian's python3-libtorrent. Safe to run again; with nothing to do it is silent.
+# (npm's), and installs Debian's python3-libtorrent and openssl. Safe to run again; with nothing to do it is silent.
 #
 # usage: tools.sh [--help]
 
@@ -29,6 +29,7 @@ fresh=
 trap '[[ -z $fresh ]] || rm -rf "$fresh"' EXIT
 
 needed=(--with python3-libtorrent)
+command -v openssl >/dev/null || needed+=(--with openssl)
 command -v npm >/dev/null || needed+=(--with npm)
 "$project/pipelines/setup.sh" --check "${needed[@]}"
 mkdir -p "$tools"

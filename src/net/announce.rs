@@ -9,7 +9,7 @@
 //! The tracker client (PROTOCOL §8; BEP 3, 12, 15, 23): whom to ask, and when.
 
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -18,8 +18,9 @@ use std::{
 use futures_lite::future;
 
 use super::{
-    back_off::BackOff,
+    back_off::{BackOff, upper_half},
     discovery::Discovery,
+    last_word::LastWord,
     local::Local,
     ports::Ports,
     runtime::{Spawner, sleep},
@@ -27,6 +28,8 @@ use super::{
     tracker::Tracker,
 };
 use crate::proto::{
+    address::Family,
+    stats::Stats,
     swarm::Origin,
     tracker::{Announce, AnnounceResponse, Event},
 };
@@ -39,10 +42,12 @@ const UNTOLD_MIN_INTERVAL: Duration = Duration::from_secs(60);
 const MAX_INTERVAL: Duration = Duration::from_secs(3600);
 /// After a failure, drawn from the upper half: 10–20 s, 20–40 s, … up to five minutes.
 const RETRY: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(300));
-/// A viewer without a peer retries after this at the latest.
+/// A viewer without a peer retries after this at the latest; drawn from the upper half.
 const LONELY_RETRY: Duration = Duration::from_secs(30);
 /// A source that came back may have begun with a tracker that knows nobody: it is told within so long.
 const RETURN_SPREAD: Duration = Duration::from_secs(4);
+/// For the trackers to hear that we go: one that is far hears it where the process goes on.
+const PATIENCE: Duration = Duration::from_millis(200);
 /// Trackers of one stream; the rest is left out.
 const MAX_TRACKERS: usize = 32;
 
@@ -57,10 +62,10 @@ pub(super) struct Announcer {
     pub(super) farewell: Farewell,
 }
 
-/// The trackers that know us, to be told that we go.
+/// The trackers that know us, by IPv4, by IPv6 or by both, and where: to be told that we go.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Farewell {
-    known_to: Arc<Mutex<BTreeSet<Tracker>>>,
+    known_to: Arc<Mutex<BTreeMap<(Tracker, Family), SocketAddr>>>,
 }
 
 /// How long until the next announce.
@@ -86,7 +91,7 @@ impl Pause {
         let usual = back_off.next();
         Self {
             usual,
-            lonely: usual.min(LONELY_RETRY),
+            lonely: usual.min(upper_half(LONELY_RETRY)),
         }
     }
 
@@ -168,11 +173,10 @@ impl Announcer {
     async fn announce(&self, tracker: &Tracker) -> Result<Pause, String> {
         let asking = format!("asking tracker {}", tracker.url());
         self.discovery.notifier.tracker(asking);
-        let event = (!self.farewell.lock().contains(tracker)).then_some(Event::Started);
         let addresses = tracker.addresses().await?;
         let [v4, v6] = addresses.map(|address| async move {
             match address {
-                Some(address) => Some(self.ask(tracker, address, event).await),
+                Some(address) => Some(self.ask(tracker, address).await),
                 None => None,
             }
         });
@@ -185,28 +189,25 @@ impl Announcer {
     }
 
     /// What the answer from one address brings is told at once: the other may be long in coming.
-    async fn ask(
-        &self,
-        tracker: &Tracker,
-        address: SocketAddr,
-        event: Option<Event>,
-    ) -> Result<Pause, String> {
+    async fn ask(&self, tracker: &Tracker, address: SocketAddr) -> Result<Pause, String> {
+        let known = (tracker.clone(), Family::of(address.ip()));
+        let is_known = self.farewell.lock().contains_key(&known);
         let stats = self.discovery.shown.stats();
-        let request = Announce {
-            event,
-            uploaded: stats.bytes_uploaded,
-            downloaded: stats.bytes_downloaded,
-            port: self.discovery.ports.towards(address.ip()),
-            ..self.request.clone()
-        };
+        let mut request = with_figures(self.request.clone(), &stats);
+        request.event = (!is_known).then_some(Event::Started);
+        request.port = self.discovery.ports.towards(address.ip());
         let response = tracker.ask(address, request, &self.discovery.local).await?;
         let peers = response.peers.len();
-        let mut outcome = format!("knows {peers} peers");
+        let mut outcome = match self.discovery.viewer {
+            true => format!("knows {peers} peers"),
+            // It asked for none.
+            false => "knows of us".to_owned(),
+        };
         if let Some(warning) = &response.warning {
             outcome = format!("{outcome} and warns: {warning}");
         }
         self.discovery.tried(&way(tracker.url()), peers, outcome);
-        self.farewell.lock().insert(tracker.clone());
+        self.farewell.lock().insert(known, address);
         let pause = Pause::after(&response);
         self.discovery.found(Origin::Tracker, response.peers).await;
         Ok(pause)
@@ -225,19 +226,37 @@ fn way(url: &str) -> String {
     format!("tracker {url}")
 }
 
+/// What was carried until now.
+fn with_figures(request: Announce, stats: &Stats) -> Announce {
+    Announce {
+        uploaded: stats.bytes_uploaded,
+        downloaded: stats.bytes_downloaded,
+        ..request
+    }
+}
+
 impl Farewell {
-    /// Tells every tracker that knows us that we go. Nobody waits for the answers.
-    pub(super) fn say(&self, request: &Announce, local: &Local, ports: &Ports) {
-        for tracker in std::mem::take(&mut *self.lock()) {
-            let request = Announce {
-                event: Some(Event::Stopped),
-                ..request.clone()
-            };
-            tracker.tell(request, local.clone(), ports.clone());
+    /// Begins to tell every tracker that knows us that we go, with what was carried.
+    pub(super) fn say(
+        &self,
+        request: &Announce,
+        stats: &Stats,
+        local: &Local,
+        ports: &Ports,
+    ) -> LastWord {
+        let word = LastWord::new(PATIENCE);
+        for ((tracker, _), address) in std::mem::take(&mut *self.lock()) {
+            let mut request = with_figures(request.clone(), stats);
+            request.event = Some(Event::Stopped);
+            request.port = ports.towards(address.ip());
+            let local = local.clone();
+            // The tracker forgets us by itself where this fails.
+            word.add(move || drop(tracker.tell(address, request, &local)));
         }
+        word
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeSet<Tracker>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<(Tracker, Family), SocketAddr>> {
         self.known_to.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -346,18 +365,54 @@ mod tests {
             let target = asked.recv_timeout(LIMIT).unwrap();
             assert_eq!(target.contains("event=started"), has_event, "{target}");
         }
-        bench
-            .announcer
-            .farewell
-            .say(&Announce::sample(), &Local::anywhere(), &Ports::new(7764));
+        let stats = Stats {
+            bytes_uploaded: 5,
+            bytes_downloaded: 7,
+            ..Stats::default()
+        };
+        let farewell = &bench.announcer.farewell;
+        let say = || {
+            let (local, ports) = (Local::anywhere(), Ports::new(7764));
+            farewell.say(&Announce::sample(), &stats, &local, &ports)
+        };
+        say().wait();
         let target = asked.recv_timeout(LIMIT).unwrap();
         assert!(target.contains("event=stopped"), "{target}");
+        assert!(target.contains("&uploaded=5&downloaded=7&"), "{target}");
         // Once.
-        bench
-            .announcer
-            .farewell
-            .say(&Announce::sample(), &Local::anywhere(), &Ports::new(7764));
-        assert!(bench.announcer.farewell.lock().is_empty());
+        say().wait();
+        assert!(farewell.lock().is_empty() && asked.try_recv().is_err());
+    }
+
+    #[test]
+    fn a_tracker_is_told_the_beginning_and_the_end_by_each_family() {
+        let bench = bench(true);
+        let (v4, asked) = tracker(b"d8:intervali60e5:peers0:e");
+        let host = "[::1]:0".parse::<SocketAddr>().unwrap();
+        let silent = TcpListener::bind(host).unwrap().local_addr().unwrap();
+        let [tracker] = &trackers(&[&v4])[..] else {
+            panic!("one tracker");
+        };
+        let v4 = v4.parse::<ureq::http::Uri>().unwrap();
+        let v4 = v4.authority().unwrap().as_str().parse().unwrap();
+        future::block_on(bench.announcer.ask(tracker, v4)).unwrap();
+        future::block_on(bench.announcer.ask(tracker, silent)).unwrap_err();
+        let known: Vec<_> = bench.announcer.farewell.lock().values().copied().collect();
+        assert_eq!(known, [v4]);
+        drop(asked);
+    }
+
+    #[test]
+    fn the_lonely_do_not_come_back_all_at_once() {
+        let mut back_off = BackOff::new(RETRY);
+        for _ in 0..10 {
+            back_off.next();
+        }
+        let mut waits = (0..20).map(|_| Pause::after_failure(&mut back_off).lonely);
+        let first = waits.next().unwrap();
+        let range = LONELY_RETRY / 2..=LONELY_RETRY;
+        assert!(waits.by_ref().take(5).all(|wait| range.contains(&wait)));
+        assert!(waits.any(|wait| wait != first));
     }
 
     #[test]
@@ -376,8 +431,7 @@ mod tests {
                 let _ = stopped.recv().await;
             })
             .unwrap();
-            let knows =
-                |notice: &Notice| matches!(notice, Notice::Tracker(text) if text.contains("knows"));
+            let knows = |notice: &Notice| matches!(notice, Notice::Tracker(text) if text.contains(": knows"));
             let answered = bench.notices.iter().filter(knows).take(expected).count();
             assert_eq!(answered, expected);
             let was_asked = |place: usize| asked[place].1.try_recv().is_ok();

@@ -32,13 +32,18 @@ impl BackOff {
     pub(super) fn next(&mut self) -> Duration {
         let wait = self.next;
         self.next = (2 * wait).min(self.longest);
-        wait.mul_f64(0.5 + fastrand::f64() / 2.0)
+        upper_half(wait)
     }
 
     /// Something went well.
     pub(super) const fn reset(&mut self) {
         self.next = self.first;
     }
+}
+
+/// A wait between half of this and all of it.
+pub(super) fn upper_half(longest: Duration) -> Duration {
+    longest.mul_f64(0.5 + fastrand::f64() / 2.0)
 }
 
 #[cfg(test)]

@@ -101,7 +101,15 @@ fn configure(
     proxy: Option<Proxy>,
     family: IpFamily,
 ) -> ConfigBuilder<AgentScope> {
-    Agent::config_builder()
+    let config = Agent::config_builder();
+    #[cfg(feature = "https")]
+    let config = {
+        use ureq::tls::{RootCerts, TlsConfig};
+        // Whom to trust is for the system's owner to say.
+        let roots = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier);
+        config.tls_config(roots.build())
+    };
+    config
         .timeout_global(Some(timeout))
         .timeout_connect(Some(CONNECT_TIME))
         .proxy(proxy)

@@ -21,8 +21,9 @@
 //! | `listener`, `door`, `admission` | the port, who comes in, and how many at once |
 //! | `http`, `status` | the source's tracker and `.tstream`, and the page of either |
 //! | `announce`, `tracker`, `client`, `http_from`, `lookup`, `back_off` | trackers and names, asked again and again |
-//! | `local`, `ports` | which of our addresses is spoken from, at which port others come in |
+//! | `local`, `own_addresses`, `ports` | which of our addresses is spoken from, by which others know us, and at which port they come in |
 //! | `port_mapping`, `router` | that port at the router of this network |
+//! | `last_word` | what trackers and the router are told at the end |
 //! | `dht`, `lsd` | a node of the DHT on a socket; the same network by multicast |
 //! | `discovery` | what the ways to peers have in common, and what came of each |
 //! | `keeper` | the good peers of the last time, in a file |
@@ -46,12 +47,14 @@ mod http;
 mod http_from;
 mod inbox;
 mod keeper;
+mod last_word;
 mod listener;
 mod local;
 mod lookup;
 mod lsd;
 mod notices;
 pub mod outlet;
+mod own_addresses;
 mod port_mapping;
 mod ports;
 mod router;
@@ -65,7 +68,7 @@ mod tracker;
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -74,8 +77,8 @@ use std::{
 use async_channel::{Sender, TrySendError};
 use bytes::Bytes;
 
-pub use discovery::Way;
 pub use listener::Listener;
+pub use own_addresses::local_addresses;
 pub use story::{Level, Trace};
 
 use self::{
@@ -86,7 +89,7 @@ use self::{
     door::Door,
     driver::{Command, Connections, Sources},
     keeper::Keeper,
-    local::{Local, usual_address_towards},
+    local::Local,
     lookup::HostPort,
     notices::NoticeThread,
     outlet::Outlet,
@@ -97,9 +100,8 @@ use self::{
     story::Story,
 };
 use crate::proto::{
-    address::{Family, needs_link},
     piece::Piece,
-    stats::Stats,
+    stats::{Stats, Way},
     swarm::{Config, Event, Origin, Playback, Role, Swarm},
     tracker::Announce,
 };
@@ -378,9 +380,9 @@ impl Driver {
         }
     }
 
-    /// Ends everything within half a second, whatever peers, trackers and the router do, after telling the
-    /// trackers `stopped` in the background and giving a mapped port back. No notice begins afterwards. May be called from
-    /// the handler of a notice.
+    /// Ends everything within half a second, whatever peers, trackers and the router do, and tells the
+    /// trackers `stopped` and gives a mapped port back: those that take longer than 200 ms to hear it do so only
+    /// where the process goes on. No notice begins afterwards. May be called from the handler of a notice.
     pub fn stop(mut self) {
         self.end();
     }
@@ -398,12 +400,12 @@ impl Driver {
             ports,
             ..
         } = &running;
-        running.farewell.say(announced, local, ports);
-        let returning = running.held.give_back();
+        let stats = self.shown.stats();
+        let stopped = running.farewell.say(announced, &stats, local, ports);
+        let given_back = running.held.give_back();
         running.runtime.join(DRIVER_END);
-        if let Some(returning) = returning {
-            returning.wait();
-        }
+        stopped.wait();
+        given_back.wait();
         running.notices.join(HANDLER_END);
     }
 }
@@ -467,7 +469,8 @@ impl Setup {
         }
         let mut http = None;
         if let Some(serve) = serve {
-            let server = http::Server::new(&serve, &config, discovery.shown.clone(), clock);
+            let (shown, ways) = (discovery.shown.clone(), discovery.ways.clone());
+            let server = http::Server::new(&serve, &config, shown, ways, clock);
             let server = Arc::new(server);
             spawner.spawn(Arc::clone(&server).keep_record());
             match serve.listener {
@@ -543,7 +546,12 @@ fn announced(config: &Config) -> Announce {
         uploaded: 0,
         downloaded: 0,
         left: u64::from(config.role != Role::Source),
-        numwant: NUMWANT,
+        // A source calls nobody.
+        numwant: if config.role == Role::Source {
+            0
+        } else {
+            NUMWANT
+        },
         event: None,
         key: fastrand::u32(..),
     }
@@ -562,30 +570,6 @@ fn max_unpublished(config: &Config) -> usize {
 #[must_use]
 pub fn host_port(text: &str) -> Option<(String, u16)> {
     HostPort::parse(text).map(|HostPort { host, port }| (host, port))
-}
-
-/// The address of this host by which its networks know it, one of each family: the default route's, or
-/// without such a route an interface's. No packet is sent.
-#[must_use]
-pub fn local_addresses() -> Vec<IpAddr> {
-    // Addresses for documentation (RFC 5737, RFC 3849): routed like any, and nobody's.
-    let v4 = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
-    let v6 = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1));
-    let usable = |ip: &IpAddr| !ip.is_unspecified() && !ip.is_loopback() && !needs_link(*ip);
-    let usual = |far| usual_address_towards(far).filter(usable);
-    let far = [v4, v6].into_iter();
-    far.filter_map(|far| usual(far).or_else(|| interface_address(Family::of(far))))
-        .collect()
-}
-
-/// The first address of this family that means something to another host.
-fn interface_address(family: Family) -> Option<IpAddr> {
-    let mut interfaces = if_addrs::get_if_addrs().ok()?.into_iter();
-    let is_usable = |interface: &if_addrs::Interface| {
-        let ip = interface.ip();
-        Family::of(ip) == family && !interface.is_loopback() && !interface.is_link_local()
-    };
-    interfaces.find(is_usable).map(|interface| interface.ip())
 }
 
 /// Fetches `url` (http or https), at most `limit` bytes, within `timeout`. Blocks.

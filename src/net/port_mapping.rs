@@ -10,7 +10,7 @@
 
 use std::{
     net::{SocketAddr, SocketAddrV4},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -18,14 +18,17 @@ use super::{
     Notice,
     discovery::{Discovery, PORT_MAPPING},
     inbox::Inbound,
+    last_word::LastWord,
     router::{Mapping, Router, Wish},
-    runtime::{Spawner, sleep, unblock, unblock_detached},
+    runtime::{Spawner, sleep, unblock},
 };
 
 /// To look again where there was no router, or one that maps nothing: networks are changed.
 const LOOK_AGAIN: Duration = Duration::from_secs(20 * 60);
 /// After a renewal that failed; the mapping lasts for several of these.
 const RETRY: Duration = Duration::from_secs(60);
+/// Nor more often than this, however soon it ends.
+const LEAST_RETRY: Duration = Duration::from_secs(5);
 /// To give the port back; NULL is not kept waiting any longer.
 const LAST: Duration = Duration::from_millis(200);
 
@@ -38,13 +41,6 @@ struct Hold {
     mapping: Option<Mapping>,
     /// A port that the router gives now goes back at once.
     over: bool,
-}
-
-/// The end of [`Held::give_back`].
-#[derive(Debug)]
-pub(super) struct Returning {
-    done: mpsc::Receiver<()>,
-    deadline: Instant,
 }
 
 /// Starts to look after the port.
@@ -91,7 +87,9 @@ impl Keeper {
                     }
                     Err(reason) if Instant::now() < ends_at => {
                         self.say(reason);
-                        RETRY
+                        // A router that lends for minutes is asked again before that is over.
+                        let left = ends_at.saturating_duration_since(Instant::now());
+                        RETRY.min(left / 2).max(LEAST_RETRY)
                     }
                     Err(reason) => {
                         self.give_up(Some(reason)).await;
@@ -184,33 +182,18 @@ impl Held {
     }
 
     /// Begins to give back what is held; there is nothing more to come.
-    pub(super) fn give_back(&self) -> Option<Returning> {
+    pub(super) fn give_back(&self) -> LastWord {
         let mut hold = self.lock();
         hold.over = true;
-        let mapping = hold.mapping.take()?;
-        drop(hold);
-        let (end, done) = mpsc::channel::<()>();
-        unblock_detached(move || {
-            let _end = end;
-            mapping.give_back(LAST);
-        });
-        Some(Returning {
-            done,
-            deadline: Instant::now() + LAST,
-        })
+        let word = LastWord::new(LAST);
+        if let Some(mapping) = hold.mapping.take() {
+            word.add(move || mapping.give_back(LAST));
+        }
+        word
     }
 
     fn lock(&self) -> MutexGuard<'_, Hold> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Returning {
-    /// Waits until the router has heard of it, if that is soon: a process that ends takes the word with it.
-    pub(super) fn wait(self) {
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        // Nothing is ever sent: the other end is dropped.
-        let _ = self.done.recv_timeout(left);
     }
 }
 
@@ -276,8 +259,9 @@ mod tests {
         let told = std::iter::from_fn(|| bench.notices.recv_timeout(LIMIT).ok());
         let outside = Notice::Mapped("198.51.100.7:40000".parse().unwrap());
         assert!(told.into_iter().any(|notice| notice == outside));
-        keeper.held.give_back().unwrap().wait();
-        assert!(keeper.held.give_back().is_none());
+        keeper.held.give_back().wait();
+        // Once.
+        keeper.held.give_back().wait();
         let heard = thread.join().unwrap();
         let lifetime = |datagram: &[u8]| u32::from_be_bytes(datagram[4..8].try_into().unwrap());
         let lifetimes: Vec<_> = heard.iter().map(|datagram| lifetime(datagram)).collect();
@@ -292,10 +276,10 @@ mod tests {
         let router = router::router(&control, &search);
         let thread = router::serve(control, 2, router::pcp);
         let mut keeper = keeper(&bench);
-        assert!(keeper.held.give_back().is_none());
+        keeper.held.give_back().wait();
         future::block_on(keeper.map(router)).unwrap();
         assert_eq!(thread.join().unwrap()[1][4..8], [0; 4]);
-        assert!(keeper.held.mapping().is_none());
+        keeper.held.give_back().wait();
     }
 
     #[test]
@@ -317,7 +301,7 @@ mod tests {
         future::block_on(keeper.give_up(Some(reason)));
         assert_eq!(ports(&bench), [40_000, 7764]);
         assert_eq!(bench.discovery.ports.outside(), 7764);
-        assert!(keeper.held.give_back().is_none());
+        assert!(keeper.held.mapping().is_none());
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::{outlet::Taken, *};
 
 use std::{
     io::{Read as _, Write as _},
-    net::{TcpListener, TcpStream},
+    net::{Ipv4Addr, TcpListener, TcpStream},
     sync::{Mutex, mpsc},
     thread,
     time::Instant,

@@ -19,8 +19,7 @@ use super::{
     client::{self, Via},
     local::{Local, any},
     lookup::HostPort,
-    ports::Ports,
-    runtime::{resolve, unblock, unblock_detached},
+    runtime::{resolve, unblock},
 };
 use crate::proto::{
     address::Family,
@@ -34,7 +33,7 @@ use crate::proto::{
 const LOOKUP_TIME: Duration = Duration::from_secs(10);
 /// For one answer.
 const ANSWER_TIME: Duration = Duration::from_secs(15);
-/// For the last word, which nobody waits for.
+/// For the last word.
 const FAREWELL_TIME: Duration = Duration::from_secs(2);
 /// Bytes of an answer over HTTP: thousands of peers.
 const MAX_ANSWER: usize = 256 * 1024;
@@ -107,24 +106,17 @@ impl Tracker {
         unblock(move || tracker.ask_blocking(address, request, &local, ANSWER_TIME)).await
     }
 
-    /// Tells it something that needs no answer.
-    pub(super) fn tell(self, request: Announce, local: Local, ports: Ports) {
-        unblock_detached(move || {
-            let HostPort { host, port } = self.target.clone();
-            let found = std::net::ToSocketAddrs::to_socket_addrs(&(host, port));
-            // The tracker forgets us by itself where this fails.
-            for address in one_of_each(found.into_iter().flatten())
-                .into_iter()
-                .flatten()
-            {
-                let port = ports.towards(address.ip());
-                let request = Announce {
-                    port,
-                    ..request.clone()
-                };
-                let _ = self.ask_blocking(address, request, &local, FAREWELL_TIME);
-            }
-        });
+    /// Tells it at one of [`Self::addresses`] what needs no answer. Blocks.
+    ///
+    /// # Errors
+    /// In words: what failed.
+    pub(super) fn tell(
+        &self,
+        address: SocketAddr,
+        request: Announce,
+        local: &Local,
+    ) -> Result<AnnounceResponse, String> {
+        self.ask_blocking(address, request, local, FAREWELL_TIME)
     }
 
     fn ask_blocking(

@@ -16,7 +16,7 @@ pub const COMPACT_V4_LEN: usize = 6;
 pub const COMPACT_V6_LEN: usize = 18;
 
 /// The two kinds of addresses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Family {
     /// IPv4.
     V4,

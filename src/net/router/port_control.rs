@@ -24,7 +24,7 @@ const WAITS: [Duration; 2] = [Duration::from_millis(400), Duration::from_millis(
 /// The same at the end.
 const WAIT_AT_THE_END: Duration = Duration::from_millis(80);
 /// What a router gives at least; less would have it asked all the time.
-const MIN_LIFETIME: Duration = Duration::from_secs(120);
+const MIN_LIFETIME: Duration = Duration::from_secs(20);
 
 /// Asks for a port.
 ///

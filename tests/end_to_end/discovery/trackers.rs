@@ -8,12 +8,14 @@
 
 //! Trackers of others: opentracker and bittorrent-tracker, over HTTP and UDP, by IPv4 and IPv6.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::Path};
 
 use super::{Broadcast, join};
 use crate::support::{
+    capture::Capture,
     metainfo,
-    tools::{npm_trackers, opentracker},
+    process::Launch,
+    tools::{NpmTrackers, opentracker},
 };
 
 #[test]
@@ -23,7 +25,8 @@ fn a_viewer_finds_the_source_through_any_tracker_alone() {
     let before = Broadcast::start(folder.path(), "port=0");
     let stream = metainfo(&before.location).info.infohash();
     drop(before);
-    let (_npm, npm) = npm_trackers();
+    let trackers = NpmTrackers::start();
+    let npm = &trackers.urls;
     let (_opentracker, opentracker) = opentracker(stream);
     let told = [&npm[..], &opentracker].concat().join(",");
     let broadcast = Broadcast::start(folder.path(), &format!("port=0 trackers={told}"));
@@ -39,11 +42,57 @@ fn a_viewer_finds_the_source_through_any_tracker_alone() {
 #[test]
 fn a_source_is_known_to_a_tracker_that_it_told_over_udp_by_ipv6() {
     let folder = tempfile::tempdir().unwrap();
-    let (_npm, npm) = npm_trackers();
-    let [http, udp] = ["http://[::1]", "udp://[::1]"]
-        .map(|begin| npm.iter().find(|url| url.starts_with(begin)).unwrap());
+    let trackers = NpmTrackers::start();
+    let [http, udp] = ["http://[::1]", "udp://[::1]"].map(|begin| trackers.url(begin));
     let broadcast = Broadcast::start(folder.path(), &format!("port=0 trackers={udp}"));
-    assert_found(&broadcast, http, udp);
+    assert_found(&broadcast, &http, &udp);
+}
+
+/// A viewer in a process of its own that finds the source by one tracker alone, and trusts the
+/// certificate of that.
+fn viewer_by(file: &Path, trackers: &NpmTrackers) -> (Launch, Capture) {
+    // What one knows from the last time is the same for all: the broadcast's port is another each time.
+    let (capture, sink) = Capture::remote();
+    let source = format!("location={} lsd=false", file.display());
+    let words: Vec<&str> = ["livetorrentsrc"]
+        .into_iter()
+        .chain(source.split(' '))
+        .chain(["!"])
+        .chain(sink.iter().map(|word| &**word))
+        .collect();
+    (Launch::trusting(&trackers.certificate(), &words), capture)
+}
+
+#[test]
+fn a_viewer_that_ends_says_so_to_its_tracker_and_what_it_took() {
+    let folder = tempfile::tempdir().unwrap();
+    let trackers = NpmTrackers::start();
+    for scheme in ["http:", "udp:", "https:"] {
+        let url = trackers.url(scheme);
+        // Over HTTP the source speaks to the same tracker.
+        let told = format!("port=0 trackers={}", trackers.urls[0]);
+        let broadcast = Broadcast::start(folder.path(), &told);
+        assert!(trackers.event().starts_with("start "));
+        let file = broadcast.file("one.tstream", |metainfo| {
+            metainfo.trackers = vec![vec![url.clone()]];
+        });
+        let (mut viewer, bytes) = viewer_by(&file, &trackers);
+        let start = trackers.event();
+        let said: Vec<_> = start.split(' ').collect();
+        assert_eq!((said[0], said[2], said[3]), ("start", "0", "0"), "{start}");
+        bytes.wait_for(200_000);
+        viewer.interrupt();
+        assert!(viewer.wait_for_exit().success());
+        let stop = trackers.event();
+        let taken = stop.rsplit(' ').next().unwrap().parse::<u64>().unwrap();
+        assert!(
+            stop.starts_with(&format!("stop {} ", said[1])),
+            "{url}: {stop}"
+        );
+        assert!(taken > 100_000, "{url}: {stop}");
+        drop(broadcast);
+        assert!(trackers.event().starts_with("stop "));
+    }
 }
 
 /// A viewer who knows one tracker watches, from the source at its address of the tracker's family.

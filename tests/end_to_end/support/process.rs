@@ -84,6 +84,17 @@ impl Launch {
         Self::run("gst-launch-1.0", &words, debug)
     }
 
+    /// The same as [`Self::new`], by a process that trusts this certificate and no other (TLS).
+    pub(crate) fn trusting(certificate: &Path, pipeline: &[impl AsRef<OsStr>]) -> Self {
+        let mut words: Vec<&OsStr> = vec!["-m".as_ref()];
+        words.extend(pipeline.iter().map(AsRef::as_ref));
+        let mut command = Command::new("gst-launch-1.0");
+        command
+            .env("SSL_CERT_FILE", certificate)
+            .env_remove("SSL_CERT_DIR");
+        Self::start(command, &words, "")
+    }
+
     /// The same as [`Self::new`], by a process that sees this disk.
     pub(crate) fn within(disk: &Disk, pipeline: &[impl AsRef<OsStr>]) -> Self {
         let enter = disk.enter();

@@ -9,10 +9,11 @@
 //! Programs of others that tests speak to, which `tests/tools.sh` fetches.
 
 use std::{
-    io::{BufRead as _, BufReader, Lines, Write as _},
+    io::{BufRead as _, BufReader, Write as _},
     net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     path::{Path, PathBuf},
-    process::{Child, ChildStdout, Command, Stdio},
+    process::{Child, Command, Stdio},
+    sync::mpsc,
     thread,
     time::{Duration, Instant},
 };
@@ -28,20 +29,37 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(crate) struct Tool {
     child: Child,
+    /// What it prints.
+    lines: mpsc::Receiver<String>,
     _folder: Option<tempfile::TempDir>,
 }
 
 impl Tool {
-    fn start(command: &mut Command) -> Child {
-        command
+    fn start(command: &mut Command, folder: Option<tempfile::TempDir>) -> Self {
+        let mut child = command
             .spawn()
-            .unwrap_or_else(|error| panic!("{command:?}: {error}; tests/tools.sh fetches it"))
+            .unwrap_or_else(|error| panic!("{command:?}: {error}; tests/tools.sh fetches it"));
+        let (tell, lines) = mpsc::channel();
+        if let Some(out) = child.stdout.take() {
+            // Ends with the program.
+            thread::spawn(move || {
+                let lines = BufReader::new(out).lines().map_while(Result::ok);
+                for line in lines {
+                    // The test may have heard enough.
+                    let _ = tell.send(line);
+                }
+            });
+        }
+        Self {
+            child,
+            lines,
+            _folder: folder,
+        }
     }
 
-    /// The lines that it prints.
-    fn lines(&mut self) -> impl Iterator<Item = String> {
-        let out = self.child.stdout.take().expect("its output is read once");
-        BufReader::new(out).lines().map_while(Result::ok)
+    /// The next line that it prints.
+    pub(crate) fn line(&self) -> Option<String> {
+        self.lines.recv_timeout(PATIENCE).ok()
     }
 }
 
@@ -100,17 +118,13 @@ pub(crate) fn opentracker(stream: Infohash) -> (Tool, Vec<String>) {
         .arg(folder.path())
         .stdin(Stdio::null())
         .stdout(Stdio::null());
-    let child = Tool::start(&mut command);
+    let tool = Tool::start(&mut command, Some(folder));
     let deadline = Instant::now() + PATIENCE;
     while TcpStream::connect(format!("127.0.0.1:{port}")).is_err() {
         assert!(Instant::now() < deadline, "opentracker does not listen");
         thread::sleep(LOOK_EVERY);
     }
     let urls = ["http", "udp"].map(|scheme| format!("{scheme}://127.0.0.1:{port}/announce"));
-    let tool = Tool {
-        child,
-        _folder: Some(folder),
-    };
     (tool, urls.into())
 }
 
@@ -118,7 +132,6 @@ pub(crate) fn opentracker(stream: Infohash) -> (Tool, Vec<String>) {
 #[derive(Debug)]
 pub(crate) struct LibtorrentDht {
     tool: Tool,
-    answers: Lines<BufReader<ChildStdout>>,
     address: IpAddr,
     /// Of its nodes.
     ports: Vec<u16>,
@@ -135,21 +148,12 @@ impl LibtorrentDht {
             .args([address.to_string(), nodes.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
-        let mut tool = Tool {
-            child: Tool::start(&mut command),
-            _folder: None,
-        };
-        let out = tool.child.stdout.take().unwrap();
-        let mut answers = BufReader::new(out).lines();
-        let ports = answers
-            .next()
-            .expect("tests/tools.sh installs libtorrent")
-            .unwrap();
+        let tool = Tool::start(&mut command, None);
+        let ports = tool.line().expect("tests/tools.sh installs libtorrent");
         let ports = ports.split(' ').map(|port| port.parse().unwrap());
         let ports = ports.collect();
         Self {
             tool,
-            answers,
             address,
             ports,
         }
@@ -167,7 +171,7 @@ impl LibtorrentDht {
     pub(crate) fn peers_of(&mut self, stream: Infohash, node: u16, wanted: u16) -> Vec<SocketAddr> {
         let questions = self.tool.child.stdin.as_mut().unwrap();
         writeln!(questions, "{stream} {node} {wanted}").unwrap();
-        let answer = self.answers.next().unwrap().unwrap();
+        let answer = self.tool.line().unwrap();
         let peers = answer.split_whitespace().map(|peer| {
             let (ip, port) = peer.rsplit_once(':').unwrap();
             SocketAddr::new(ip.parse().unwrap(), port.parse().unwrap())
@@ -176,20 +180,85 @@ impl LibtorrentDht {
     }
 }
 
-/// The trackers of npm's bittorrent-tracker, by IPv4 and by IPv6; their announce URLs.
-pub(crate) fn npm_trackers() -> (Tool, Vec<String>) {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tracker.mjs");
-    let mut command = Command::new("node");
-    command
-        .arg(script)
-        .arg(tools().join("bittorrent-tracker/node_modules"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped());
-    let mut tool = Tool {
-        child: Tool::start(&mut command),
-        _folder: None,
-    };
-    let urls: Vec<_> = tool.lines().take(4).collect();
-    assert_eq!(urls.len(), 4, "bittorrent-tracker came to nothing");
-    (tool, urls)
+/// The trackers of npm's bittorrent-tracker.
+#[derive(Debug)]
+pub(crate) struct NpmTrackers {
+    tool: Tool,
+    /// By IPv4 and by IPv6, over HTTP and UDP.
+    pub(crate) urls: Vec<String>,
+    /// The one by IPv4 over TLS.
+    pub(crate) https: String,
+    folder: tempfile::TempDir,
+}
+
+impl NpmTrackers {
+    pub(crate) fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let key = folder.path().join("key.pem");
+        certify(&folder, &key);
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tracker.mjs");
+        let mut command = Command::new("node");
+        command
+            .arg(script)
+            .arg(tools().join("bittorrent-tracker/node_modules"))
+            .arg(certificate(&folder))
+            .arg(key)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        let tool = Tool::start(&mut command, None);
+        let mut urls: Vec<_> = std::iter::from_fn(|| tool.line()).take(5).collect();
+        assert_eq!(urls.len(), 5, "bittorrent-tracker came to nothing");
+        let https = urls.iter().position(|url| url.starts_with("https:"));
+        Self {
+            tool,
+            https: urls.remove(https.expect("one over TLS")),
+            urls,
+            folder,
+        }
+    }
+
+    /// The first URL that begins so.
+    pub(crate) fn url(&self, begin: &str) -> String {
+        let mut urls = self.urls.iter().chain([&self.https]);
+        urls.find(|url| url.starts_with(begin)).unwrap().clone()
+    }
+
+    /// The certificate of the one over TLS, which is its own authority.
+    pub(crate) fn certificate(&self) -> PathBuf {
+        certificate(&self.folder)
+    }
+
+    /// The next announce of an event, as `EVENT PORT UPLOADED DOWNLOADED`.
+    pub(crate) fn event(&self) -> String {
+        self.tool.line().expect("bittorrent-tracker goes on")
+    }
+}
+
+/// Makes a key, and a certificate for 127.0.0.1 that it signs itself.
+fn certify(folder: &tempfile::TempDir, key: &Path) {
+    let config = folder.path().join("openssl.cnf");
+    let text = "[req]\ndistinguished_name=name\nprompt=no\nx509_extensions=extensions\n\
+                [name]\nCN=livetorrent\n[extensions]\nsubjectAltName=IP:127.0.0.1\n";
+    std::fs::write(&config, text).unwrap();
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-nodes", "-newkey", "ec"])
+        .args([
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-days",
+            "2",
+            "-config",
+        ])
+        .arg(config)
+        .arg("-keyout")
+        .arg(key)
+        .arg("-out")
+        .arg(certificate(folder))
+        .output()
+        .unwrap_or_else(|error| panic!("openssl: {error}; tests/tools.sh installs it"));
+    assert!(made.status.success(), "{made:?}");
+}
+
+fn certificate(folder: &tempfile::TempDir) -> PathBuf {
+    folder.path().join("certificate.pem")
 }
