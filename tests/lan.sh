@@ -63,6 +63,21 @@ broadcast() {
     await "the source's start" 15 is_ready source
 }
 
+# times NAME: when it had its first peer and its first byte, as its log says.
+times() {
+    awk '
+        function milliseconds(time) {
+            split(time, part, ":")
+            return 1000 * (3600 * part[1] + 60 * part[2] + part[3])
+        }
+        !/ livetorrentsrc / { next }
+        began == "" { began = milliseconds($1) }
+        peer == "" && /has shaken hands/ { peer = milliseconds($1) - began }
+        byte == "" && /first byte: / { byte = milliseconds($1) - began }
+        END { printf "after PLAYING the first peer in %d ms, the first byte in %d ms", peer, byte }
+    ' "$dir/$1.log"
+}
+
 # try FAMILY
 try() {
     local began name
@@ -75,10 +90,14 @@ try() {
     unset 'children[-1]'
     for name in open closed; do
         began=$(milliseconds)
-        if [[ $name == open ]]; then watch open; else watch closed upload-enabled=false; fi
+        if [[ $name == open ]]; then
+            GST_DEBUG=livetorrentsrc:5 watch open
+        else
+            GST_DEBUG=livetorrentsrc:5 watch closed upload-enabled=false
+        fi
         await "the start of the viewer $name by $1" 30 shows "$name" 0
         began=$(($(milliseconds) - began))
-        say "By $1 the viewer $name shows the stream $began ms after its start"
+        say "By $1 the viewer $name shows the stream $began ms after its start: $(times "$name")"
         ((began <= allowed)) || fail "that is more than $allowed ms"
     done
     if $show; then

@@ -10,13 +10,10 @@
 
 use std::net::SocketAddr;
 
-use crate::{
-    net::Way,
-    proto::{
-        metainfo::Metainfo,
-        stats::{PeerStats, Stats},
-        uri,
-    },
+use crate::proto::{
+    metainfo::Metainfo,
+    stats::{PeerStats, Stats, Way},
+    uri,
 };
 
 /// The fields that the stats of both elements have. Bytes, bits per second, nanoseconds, all u64;

@@ -18,13 +18,13 @@ use std::{
 
 use crate::{
     common::listen,
-    net::{Driver, Notice, Options, Serve, Served, Trace, Way},
+    net::{Driver, Notice, Options, Serve, Served, Trace},
     proto::{
         key::PrivateKey,
         lap::Sequence,
         metainfo::{Info, Metainfo},
         piece::{Piece, Sealer},
-        stats::Stats,
+        stats::{Stats, Way},
         swarm::{Config, Event, Role},
         time::{self, Now, UnixMicros},
     },

@@ -90,10 +90,11 @@ pub(super) fn start(
     }
     let (tell, named) = async_channel::bounded(MAX_RESOLVED);
     for (host, port) in nodes.iter().cloned() {
-        let (tell, notifier) = (tell.clone(), discovery.notifier.clone());
+        let (tell, discovery) = (tell.clone(), discovery.clone());
         let target = HostPort { host, port };
+        let way = format!("DHT node {target}");
         let as_they_are = |addresses| addresses;
-        spawner.spawn(keep_resolving(target, notifier, tell, as_they_are));
+        spawner.spawn(keep_resolving(target, way, discovery, tell, as_they_are));
     }
     spawner.spawn(async move {
         while let Ok(addresses) = named.recv().await {

@@ -9,7 +9,7 @@
 //! What the ways to peers have in common: for whom they look, whom they tell, and what came of each.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     io,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -28,12 +28,17 @@ use super::{
     runtime::sleep,
     shown::{Shown, Watch},
 };
-use crate::proto::{metainfo::Infohash, swarm::Origin};
+use crate::proto::{metainfo::Infohash, stats::Way, swarm::Origin};
 
-/// Ways that are remembered: trackers, DHT, local discovery and the like, of which there are fewer.
-const MAX_WAYS: usize = 64;
+/// Ways that are remembered: trackers, peers that are named, DHT, local discovery and the like, of which
+/// there are fewer.
+const MAX_WAYS: usize = 128;
+/// Addresses of those that are named: each has one of each family, and few have more.
+const MAX_NAMED: usize = 256;
 /// The way by which others find us, and we nobody.
 pub(super) const PORT_MAPPING: &str = "port mapping";
+/// The way through those who are our neighbours.
+const PEER_EXCHANGE: &str = "peer exchange";
 /// A viewer without a peer for so long is told why, and again after so long each time.
 const ALONE: [Duration; 3] = [
     Duration::from_secs(10),
@@ -57,21 +62,12 @@ pub(super) struct Discovery {
     pub(super) local: Local,
 }
 
-/// What came of a way to peers when it was tried last.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Way {
-    /// What it is called: `tracker URL`, `DHT (IPv4)`, …
-    pub name: String,
-    /// Addresses that it told of.
-    pub peers: usize,
-    /// In words.
-    pub outcome: String,
-}
-
 /// What came of each way.
 #[derive(Debug, Default)]
 pub(super) struct Ways {
     tried: Mutex<BTreeMap<String, Way>>,
+    /// The way that leads to each address that the user or the file names.
+    named: Mutex<HashMap<SocketAddr, String>>,
     calls: Mutex<Calls>,
 }
 
@@ -145,19 +141,53 @@ impl Ways {
         }
     }
 
+    /// What failed in a way does so no longer.
+    pub(super) fn forget(&self, name: &str) {
+        lock(&self.tried).remove(name);
+    }
+
+    /// This way leads to these addresses; what comes of calling them comes of it.
+    pub(super) fn lead_to(&self, name: &str, addresses: &[SocketAddr]) {
+        let mut named = lock(&self.named);
+        for address in addresses {
+            if named.len() < MAX_NAMED {
+                named.insert(*address, name.to_owned());
+            }
+        }
+        drop(named);
+        self.tried(name, addresses.len(), "was not called yet".to_owned());
+    }
+
+    /// A neighbour told of others.
+    pub(super) fn exchanged(&self, by: SocketAddr, peers: usize) {
+        let outcome = format!("{by} told of {peers} peers");
+        self.tried(PEER_EXCHANGE, peers, outcome);
+    }
+
+    fn named(&self, address: SocketAddr, outcome: String) {
+        let Some(name) = lock(&self.named).get(&address).cloned() else {
+            return;
+        };
+        if let Some(way) = lock(&self.tried).get_mut(&name) {
+            way.outcome = outcome;
+        }
+    }
+
     /// An address was called in vain.
     pub(super) fn call_failed(&self, address: SocketAddr, error: &io::Error) {
         let reason = match error.kind() {
             io::ErrorKind::TimedOut => "no answer".to_owned(),
             _ => error.to_string(),
         };
+        self.named(address, format!("{address}: {reason}"));
         let mut calls = lock(&self.calls);
         calls.failed += 1;
         calls.last = format!("{address}: {reason}");
     }
 
     /// Somebody answered.
-    pub(super) fn answered(&self) {
+    pub(super) fn answered(&self, address: SocketAddr) {
+        self.named(address, format!("{address} answers"));
         *lock(&self.calls) = Calls::default();
     }
 
@@ -265,7 +295,7 @@ mod tests {
                 "2 calls of peers failed, the last to 192.0.2.1:9: no answer",
             ]
         );
-        discovery.ways.answered();
+        discovery.ways.answered(peer);
         assert_eq!(discovery.ways.reasons().len(), 2);
         let said = bench.notices.iter().take(1).next();
         let said = said.map(|notice| format!("{notice:?}")).unwrap();
@@ -276,8 +306,30 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_of_a_call_comes_of_the_name_that_led_there() {
+        let ways = Ways::default();
+        let [peer, other] = ["192.0.2.1:9", "[2001:db8::1]:9"].map(|at| at.parse().unwrap());
+        let outcome = || ways.all().remove(0).outcome;
+        ways.lead_to("peer example.org:9", &[peer, other]);
+        assert_eq!(ways.all()[0].peers, 2);
+        assert_eq!(outcome(), "was not called yet");
+        ways.call_failed(other, &io::ErrorKind::TimedOut.into());
+        assert_eq!(outcome(), "[2001:db8::1]:9: no answer");
+        ways.answered(peer);
+        assert_eq!(outcome(), "192.0.2.1:9 answers");
+        ways.forget("peer example.org:9");
+        ways.call_failed(peer, &io::ErrorKind::TimedOut.into());
+        assert!(ways.all().is_empty());
+        ways.exchanged(peer, 3);
+        assert_eq!(outcome(), "192.0.2.1:9 told of 3 peers");
+    }
+
+    #[test]
     fn ways_without_end_are_not_remembered() {
         let ways = Ways::default();
+        let addresses = (0..u16::MAX).map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        ways.lead_to("a", &addresses.collect::<Vec<_>>());
+        assert_eq!(lock(&ways.named).len(), MAX_NAMED);
         for number in 0..10 * MAX_WAYS {
             ways.tried(&number.to_string(), 0, String::new());
         }

@@ -34,7 +34,7 @@ use super::{
 use crate::proto::{
     lap::Lap,
     piece::Piece,
-    swarm::{ConnId, Event, Input, Origin, Output, Playback, Swarm},
+    swarm::{ConnId, Event, Input, Origin, Output, Playback, Step, Swarm},
     wire::{Decoder, Message},
 };
 
@@ -323,11 +323,13 @@ impl Driver {
         while let Some(event) = self.swarm.poll_event() {
             self.story.event(&event);
             self.discovery.shown.observe(&event);
-            if matches!(event, Event::PeerAdded { .. }) {
-                self.discovery.ways.answered();
-            }
-            if event == Event::Ended {
-                self.outlet.end();
+            match &event {
+                Event::PeerAdded { address, .. } => self.discovery.ways.answered(*address),
+                Event::Step(Step::Exchanged { address, peers }) => {
+                    self.discovery.ways.exchanged(*address, *peers);
+                }
+                Event::Ended => self.outlet.end(),
+                _ => {}
             }
             if !matches!(event, Event::Step(_)) {
                 self.discovery.notifier.give(Notice::Swarm(event));
@@ -407,17 +409,19 @@ impl Driver {
     pub(super) fn try_peer(&mut self, address: &str, origin: Origin) {
         match HostPort::parse(address) {
             Some(target) => self.look_up(target, origin),
-            None => self
-                .discovery
-                .notifier
-                .tracker(format!("{address:?} is no HOST:PORT of a peer")),
+            None => {
+                let outcome = "is no HOST:PORT".to_owned();
+                self.discovery.tried(&way_to(address), 0, outcome);
+            }
         }
     }
 
     /// Starts to look a name up; an address is a candidate at once.
     pub(super) fn look_up(&mut self, target: HostPort, origin: Origin) {
+        let way = way_to(&target.to_string());
         if let Ok(ip) = target.host.parse() {
             let addresses = vec![SocketAddr::new(ip, target.port)];
+            self.discovery.ways.lead_to(&way, &addresses);
             return self.tell(Input::Candidates { origin, addresses });
         }
         let lookups = &mut self.connections.lookups;
@@ -425,18 +429,23 @@ impl Driver {
             return;
         }
         if lookups.len() >= MAX_LOOKUPS {
-            return self
-                .discovery
-                .notifier
-                .tracker(format!("{target} is one name too many to look up"));
+            let outcome = "is one name too many to look up".to_owned();
+            return self.discovery.tried(&way, 0, outcome);
         }
         lookups.insert(target.clone());
-        let (inbox, notifier) = (
-            self.discovery.inbox.clone(),
-            self.discovery.notifier.clone(),
-        );
-        let say = move |addresses| Inbound::Candidates { origin, addresses };
+        let discovery = self.discovery.clone();
+        let (inbox, ways) = (discovery.inbox.clone(), Arc::clone(&discovery.ways));
+        let name = way.clone();
+        let say = move |addresses: Vec<SocketAddr>| {
+            ways.lead_to(&name, &addresses);
+            Inbound::Candidates { origin, addresses }
+        };
         self.spawner
-            .spawn(keep_resolving(target, notifier, inbox, say));
+            .spawn(keep_resolving(target, way, discovery, inbox, say));
     }
+}
+
+/// What the way to a peer that is named is called.
+fn way_to(target: &str) -> String {
+    format!("peer {target}")
 }

@@ -23,6 +23,7 @@ use super::{
     Serve, Served,
     admission::{Admission, Limits},
     clock::Clock,
+    discovery::Ways,
     runtime::{TcpStream, sleep, timeout},
     shown::Shown,
     status::{Board, Feed, TICK},
@@ -56,6 +57,7 @@ const MAX_DRAIN: usize = 64 * 1024;
 pub(super) struct Server {
     site: Site,
     shown: Arc<Shown>,
+    ways: Arc<Ways>,
     clock: Clock,
     connections: Admission,
     head_time: Duration,
@@ -212,7 +214,13 @@ fn response(answer: Result<Answer, Refusal>) -> (String, Body) {
 
 impl Server {
     /// Serves what `config` is about.
-    pub(super) fn new(serve: &Serve, config: &Config, shown: Arc<Shown>, clock: Clock) -> Self {
+    pub(super) fn new(
+        serve: &Serve,
+        config: &Config,
+        shown: Arc<Shown>,
+        ways: Arc<Ways>,
+        clock: Clock,
+    ) -> Self {
         let is_viewer = config.role != Role::Source;
         let metainfo = &config.metainfo;
         let about = About {
@@ -235,6 +243,7 @@ impl Server {
         Self {
             site,
             shown,
+            ways,
             clock,
             connections: Admission::new(CONNECTIONS),
             head_time: HEAD_TIME,
@@ -255,7 +264,8 @@ impl Server {
             }
             let announced = self.site.known(&self.clock);
             let (stats, published) = (self.shown.stats(), self.shown.published());
-            self.site.board.note(stats, published, announced);
+            let ways = self.ways.all();
+            self.site.board.note(stats, published, announced, ways);
             sleep(TICK).await;
         }
     }

@@ -17,7 +17,7 @@ use async_channel::Sender;
 
 use super::{
     back_off::BackOff,
-    notices::Notifier,
+    discovery::Discovery,
     runtime::{resolve, sleep},
 };
 
@@ -86,10 +86,11 @@ impl std::fmt::Display for HostPort {
 }
 
 /// Looks a name up and tells whoever wants to know, for as long as that is there. An address is told
-/// once: nobody forgets those.
+/// once: nobody forgets those. What fails is what came of this way to peers.
 pub(super) async fn keep_resolving<T>(
     target: HostPort,
-    notifier: Notifier,
+    way: String,
+    discovery: Discovery,
     told: Sender<T>,
     say: impl Fn(Vec<SocketAddr>) -> T,
 ) {
@@ -97,6 +98,7 @@ pub(super) async fn keep_resolving<T>(
     loop {
         let wait = match resolve(target.host.clone(), target.port, LOOKUP_TIME).await {
             Ok(addresses) if !addresses.is_empty() => {
+                discovery.ways.forget(&way);
                 let known_for_good = target.host.parse::<IpAddr>().is_ok();
                 if told.send(say(addresses)).await.is_err() || known_for_good {
                     return;
@@ -109,7 +111,7 @@ pub(super) async fn keep_resolving<T>(
                     Ok(_) => "it has no address".to_owned(),
                     Err(error) => error.to_string(),
                 };
-                notifier.tracker(format!("cannot look up {target}: {reason}"));
+                discovery.tried(&way, 0, format!("cannot be looked up: {reason}"));
                 back_off.next()
             }
         };
@@ -121,7 +123,7 @@ pub(super) async fn keep_resolving<T>(
 mod tests {
     use super::*;
 
-    use super::super::notices::NoticeThread;
+    use super::super::discovery::bench;
     use futures_lite::future;
 
     fn shown(target: Option<HostPort>) -> Option<String> {
@@ -181,12 +183,37 @@ mod tests {
     #[test]
     fn a_name_becomes_addresses_and_an_address_is_told_once() {
         let (tell, told) = async_channel::bounded(4);
-        let (notifier, _thread) = NoticeThread::start(|_| {}).unwrap();
+        let bench = bench(true, 1);
         let target = HostPort::parse("127.0.0.1:9").unwrap();
-        future::block_on(keep_resolving(target, notifier, tell, |addresses| {
+        let discovery = bench.discovery.clone();
+        let way = "peer 127.0.0.1:9".to_owned();
+        discovery.tried(&way, 0, "cannot be looked up".to_owned());
+        future::block_on(keep_resolving(target, way, discovery, tell, |addresses| {
             addresses
         }));
         assert_eq!(told.try_recv(), Ok(vec!["127.0.0.1:9".parse().unwrap()]));
         assert!(told.try_recv().is_err());
+        assert!(bench.discovery.ways.all().is_empty());
+    }
+
+    #[test]
+    fn a_name_that_nobody_has_is_among_the_reasons() {
+        let (tell, _told) = async_channel::bounded::<Vec<SocketAddr>>(4);
+        let bench = bench(true, 1);
+        let target = HostPort::parse("nobody.invalid:9").unwrap();
+        let discovery = bench.discovery.clone();
+        let way = "peer nobody.invalid:9".to_owned();
+        let said = async {
+            while bench.notices.try_recv().is_err() {
+                future::yield_now().await;
+            }
+        };
+        let looking = keep_resolving(target, way, discovery, tell, |addresses| addresses);
+        future::block_on(future::or(said, looking));
+        let reasons = bench.discovery.ways.reasons();
+        assert!(
+            reasons[0].starts_with("peer nobody.invalid:9: cannot be looked up: "),
+            "{reasons:?}"
+        );
     }
 }

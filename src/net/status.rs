@@ -26,7 +26,7 @@ use super::{
 };
 use crate::proto::{
     address::network,
-    stats::Stats,
+    stats::{Stats, Way},
     status::{About, Document, Record, Sight},
 };
 
@@ -120,10 +120,16 @@ impl Board {
     }
 
     /// Takes in a moment, and tells those whose turn it is.
-    pub(super) fn note(&self, stats: Arc<Stats>, published: u64, announced: Option<u64>) {
+    pub(super) fn note(
+        &self,
+        stats: Arc<Stats>,
+        published: u64,
+        announced: Option<u64>,
+        ways: Vec<Way>,
+    ) {
         let mut state = lock(&self.state);
         let now = self.clock.now().at;
-        state.record.note(now, stats, published, announced);
+        state.record.note(now, stats, published, announced, ways);
         state.rendered.clear();
         drop(state);
         let mut listeners = lock(&self.listeners);
@@ -273,14 +279,14 @@ pub(super) mod tests {
         let feeds = feeds.map(Option::unwrap);
         let mut told = [0; 2];
         for _ in 0..10 {
-            board.note(Arc::default(), 0, None);
+            board.note(Arc::default(), 0, None, Vec::new());
             for (told, feed) in told.iter_mut().zip(&feeds) {
                 *told += usize::from(feed.told.try_recv().is_ok());
             }
         }
         assert_eq!(told, [10, 2]);
         drop(feeds);
-        board.note(Arc::default(), 0, None);
+        board.note(Arc::default(), 0, None, Vec::new());
         assert!(lock(&board.listeners).all.is_empty());
     }
 
@@ -294,7 +300,7 @@ pub(super) mod tests {
             bytes_uploaded: 77_777,
             ..Stats::default()
         };
-        board.note(Arc::new(stats), 0, None);
+        board.note(Arc::new(stats), 0, None, Vec::new());
         assert_ne!(first, ask());
         for document in [Document::Page, Document::Event, Document::Json] {
             for sight in [Sight::Whole, Sight::NoAddresses] {
@@ -320,12 +326,12 @@ pub(super) mod tests {
             let stream = TcpStream::from(near);
             let ticks = async {
                 loop {
-                    board.note(Arc::default(), 0, None);
+                    board.note(Arc::default(), 0, None, Vec::new());
                     future::yield_now().await;
                 }
             };
             future::or(board.tell(&stream, feed), ticks).await;
-            board.note(Arc::default(), 0, None);
+            board.note(Arc::default(), 0, None, Vec::new());
             assert!(lock(&board.listeners).all.is_empty());
         })
         .unwrap();

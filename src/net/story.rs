@@ -235,6 +235,9 @@ impl Story {
             } => self.tell(format_args!(
                 "late: piece {sequence}; {shown_by} of {peers} peers show it, {asked} are asked, the tip is {tip}"
             )),
+            Step::Exchanged { address, peers } => {
+                self.tell(format_args!("{address} tells of {peers} peers"));
+            }
             Step::Leap { sequence } => self.tell(format_args!(
                 "all that came next has left the window: on with piece {sequence}"
             )),

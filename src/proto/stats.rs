@@ -12,6 +12,17 @@ use std::{net::SocketAddr, time::Duration};
 
 use super::lap::Sequence;
 
+/// What came of a way to peers when it was tried last.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Way {
+    /// What it is called: `tracker URL`, `DHT (IPv4)`, …
+    pub name: String,
+    /// Addresses that it told of.
+    pub peers: usize,
+    /// In words.
+    pub outcome: String,
+}
+
 /// A snapshot of one swarm. Counters only grow; bytes are bytes, rates bits per second.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Stats {

@@ -35,7 +35,7 @@ use self::{
 use super::{
     http::{Refusal, Request},
     metainfo::Metainfo,
-    stats::Stats,
+    stats::{Stats, Way},
     time::Instant,
     uri,
 };
@@ -235,13 +235,15 @@ impl Record {
     }
 
     /// Takes in how things are now: `published` bytes of the stream by a source, and `announced`
-    /// viewers, as its tracker knows.
+    /// viewers, as its tracker knows; and what
+    /// came of each way to peers.
     pub fn note(
         &mut self,
         now: Instant,
         stats: Arc<Stats>,
         published: u64,
         announced: Option<u64>,
+        ways: Vec<Way>,
     ) {
         let streamed = if self.about.viewer {
             stats.bytes_out
@@ -254,6 +256,7 @@ impl Record {
             bitrate: self.meter.rate(now, streamed),
             announced,
             stats,
+            ways,
             ..Figures::default()
         };
         self.figures.upload_limit = self.upload_limit();
@@ -308,7 +311,7 @@ fn nanoseconds(duration: Duration) -> u64 {
 mod tests {
     use super::*;
 
-    use super::testing::{about, hostile_peer, stats};
+    use super::testing::{about, hostile_peer, stats, way};
 
     fn sight(about: &About, asker: &str, headers: &str) -> Result<Sight, Refusal> {
         let head = format!("GET /stats.json HTTP/1.1\r\n{headers}\r\n");
@@ -385,6 +388,7 @@ mod tests {
                 stats(vec![hostile_peer(Some(900))]),
                 0,
                 Some(7),
+                vec![way()],
             );
             for document in DOCUMENTS {
                 let text = record.render(document, Sight::NoAddresses);
@@ -417,9 +421,9 @@ mod tests {
                 ..about(false)
             };
             let mut record = Record::new(about, Instant::default());
-            record.note(Instant::default(), stats(Vec::new()), 0, None);
+            record.note(Instant::default(), stats(Vec::new()), 0, None, Vec::new());
             let later = Instant::from_micros(1_000_000);
-            record.note(later, stats(Vec::new()), published, None);
+            record.note(later, stats(Vec::new()), published, None, Vec::new());
             record.figures.upload_limit
         };
         assert_eq!(limit(0.0, 0, 1000), None);

@@ -216,6 +216,7 @@ fn server(head_time: Duration) -> Server {
     Server {
         site: site(),
         shown: Arc::new(Shown::new(1)),
+        ways: Arc::default(),
         clock: Clock::new(),
         connections: Admission::new(CONNECTIONS),
         head_time,

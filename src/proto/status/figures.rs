@@ -11,7 +11,7 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use crate::proto::{
-    stats::{PeerStats, Stats},
+    stats::{PeerStats, Stats, Way},
     time::Instant,
 };
 
@@ -42,6 +42,8 @@ pub(super) struct Figures {
     pub(super) upload_limit: Option<u64>,
     /// Source: viewers that its tracker knows.
     pub(super) announced: Option<u64>,
+    /// What came of each way to peers.
+    pub(super) ways: Vec<Way>,
 }
 
 /// How old pieces are when they reach peers, as these say (PROTOCOL §6, `lag`).

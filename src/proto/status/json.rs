@@ -17,7 +17,7 @@ use super::{
     history::Point,
     nanoseconds,
 };
-use crate::proto::stats::PeerStats;
+use crate::proto::stats::{PeerStats, Way};
 
 /// Peers that are listed; the others are counted.
 const MAX_LISTED: usize = 200;
@@ -61,6 +61,10 @@ pub(super) fn stats(about: &About, figures: &Figures, past: &[Point], sight: Sig
     put("delay", delay(&Delay::of(&stats.peers)));
     put("addresses-shown", json!(sight == Sight::Whole));
     put("peers", peers.map(|p| peer(p, sight)).collect());
+    // They name trackers and peers.
+    if sight == Sight::Whole {
+        put("discovery", figures.ways.iter().map(way).collect());
+    }
     put("history", history(past));
     Value::from(all).to_string()
 }
@@ -96,6 +100,15 @@ fn peer(peer: &PeerStats, sight: Sight) -> Value {
     all
 }
 
+fn way(way: &Way) -> Value {
+    let Way {
+        name,
+        peers,
+        outcome,
+    } = way;
+    json!({ "name": name, "peers": peers, "outcome": outcome })
+}
+
 /// How the run went, a column for each figure.
 fn history(points: &[Point]) -> Value {
     let column = |of: fn(&Point) -> u64| points.iter().map(of).collect::<Vec<_>>();
@@ -111,7 +124,7 @@ fn history(points: &[Point]) -> Value {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::testing::{SCRIPT, about, hostile_peer, stats as stats_of},
+        super::testing::{SCRIPT, about, hostile_peer, stats as stats_of, way as way_of},
         *,
     };
 
@@ -123,6 +136,7 @@ mod tests {
     fn addresses_and_ids_are_shown_to_those_only_who_may_see_them() {
         let figures = Figures {
             stats: stats_of(vec![hostile_peer(Some(900)); MAX_LISTED + 1]),
+            ways: vec![way_of()],
             ..Figures::default()
         };
         let whole = read(false, &figures, Sight::Whole);
@@ -131,8 +145,11 @@ mod tests {
         assert_eq!(whole["peers"][0]["address"], "192.0.2.7:7764");
         assert_eq!(whole["peers"][0]["lag"], 900_000_000);
         assert_eq!(whole["peers"][0]["client"], SCRIPT);
+        let way = json!([{ "name": "peer 192.0.2.7:7764", "peers": 1, "outcome": SCRIPT }]);
+        assert_eq!(whole["discovery"], way);
         let part = read(false, &figures, Sight::NoAddresses);
         assert_eq!(part["peers"][0]["lag"], 900_000_000);
+        assert!(part.get("discovery").is_none());
         assert!(part["peers"][0].get("address").is_none() && part["peers"][0].get("id").is_none());
     }
 

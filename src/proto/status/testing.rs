@@ -15,7 +15,7 @@ use crate::proto::{
     key::PrivateKey,
     lap::Lap,
     metainfo::{Info, Metainfo},
-    stats::{PeerStats, Stats},
+    stats::{PeerStats, Stats, Way},
 };
 
 /// What a peer may call itself, and a broadcaster its stream.
@@ -44,6 +44,15 @@ pub(super) fn hostile_peer(lag: Option<u64>) -> PeerStats {
         choked: true,
         choking: false,
         lag: lag.map(Duration::from_millis),
+    }
+}
+
+/// To that peer.
+pub(super) fn way() -> Way {
+    Way {
+        name: "peer 192.0.2.7:7764".into(),
+        peers: 1,
+        outcome: SCRIPT.into(),
     }
 }
 

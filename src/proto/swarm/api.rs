@@ -343,6 +343,13 @@ pub enum Step {
         /// and how many were asked for it.
         asked: usize,
     },
+    /// A neighbour told of others (BEP 11).
+    Exchanged {
+        /// The neighbour.
+        address: SocketAddr,
+        /// How many of them may be called.
+        peers: usize,
+    },
     /// What came next has left the window.
     Leap {
         /// The lowest sequence that a peer shows.

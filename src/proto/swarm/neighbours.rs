@@ -26,7 +26,7 @@ use super::{
         timer::Timer,
         wire::{Extension, Pex, PexPeer},
     },
-    ConnId, Output, Role, Swarm, canonical,
+    ConnId, Event, Output, Role, Step, Swarm, canonical,
     links::{DEAD, Farewell},
 };
 
@@ -412,11 +412,16 @@ impl Swarm {
             return;
         }
         let near = Scope::of(peer.address.ip());
+        let (address, mut peers) = (peer.address, 0);
         for peer_told in &pex.added {
             let address = canonical(peer_told.address);
             if Scope::of(address.ip()).is_shown_to(near) && peer.pex_quota.take(now.at) {
                 self.book.add(now.at, address, Trust::Heard, &mut self.rng);
+                peers += 1;
             }
+        }
+        if peers > 0 {
+            self.tell(Event::Step(Step::Exchanged { address, peers }));
         }
         self.dial(now);
     }

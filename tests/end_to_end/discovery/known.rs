@@ -12,10 +12,12 @@ use std::{
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::mpsc,
     thread,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
+use gst::prelude::*;
 use gstlivetorrent::proto::uri;
 
 use super::{Broadcast, Joined, join};
@@ -105,13 +107,49 @@ fn a_link_leads_to_the_peers_that_it_names_and_they_to_the_source() {
     known.peers = vec![relay_at.to_string()];
     let (viewer, bytes) =
         Pipeline::viewer(&format!("location=\"{}\" lsd=false", uri::format(&known)));
+    let (tell, peers) = mpsc::channel();
+    viewer
+        .element("src")
+        .connect("peer-added", false, move |values| {
+            let address: String = values[2].get().unwrap();
+            // The test may have heard enough.
+            let _ = tell.send((Instant::now(), address));
+            None
+        });
     let began = Instant::now();
     viewer.play();
+    let (at, first) = peers.recv_timeout(PATIENCE).expect("a peer");
+    assert_eq!(first, relay_at.to_string());
     bytes.wait_for(1);
-    println!("a link's peer: first byte after {:?}", began.elapsed());
+    println!(
+        "a link's peer: first peer after {:?}, first byte after {:?}",
+        at - began,
+        began.elapsed()
+    );
     // Peer exchange (BEP 11) tells of the source in its next message.
-    viewer.wait_for_peer("src", &local(broadcast.port()).to_string());
-    println!("peer exchange: the source after {:?}", began.elapsed());
+    let (at, second) = peers.recv_timeout(PATIENCE).expect("the source");
+    assert_eq!(second, local(broadcast.port()).to_string());
+    println!("peer exchange: the source after {:?}", at - began);
     // Who comes is told of others after a few seconds, and again each minute.
-    assert!(began.elapsed() < Duration::from_secs(30));
+    assert!(at - began < Duration::from_secs(30));
+    // The relay goes, and what comes from now on comes from whom it told of.
+    drop(relay);
+    let left = Instant::now();
+    let had = bytes.len();
+    bytes.wait_for(had + 20_000);
+    println!("peer exchange: its bytes {:?} later", left.elapsed());
+    let stats: gst::Structure = viewer.element("src").property("stats");
+    let ways = stats.get::<gst::Array>("discovery").unwrap();
+    let outcome_of = |name: &str| {
+        let mut ways = ways.iter().map(|way| way.get::<gst::Structure>().unwrap());
+        let way = ways.find(|way| way.get::<&str>("name") == Ok(name));
+        way.unwrap_or_else(|| panic!("{name}: {stats}"))
+            .get::<String>("outcome")
+            .unwrap()
+    };
+    assert_eq!(
+        outcome_of("peer exchange"),
+        format!("{relay_at} told of 1 peers")
+    );
+    assert!(outcome_of(&format!("peer {relay_at}")).starts_with(&relay_at.to_string()));
 }
