@@ -65,6 +65,10 @@ const IN_A_ROW: Duration = Duration::from_millis(150);
 const ROW: f64 = 3.0;
 /// The part of what a missing piece is waited for that one hop may take.
 const A_HOP: u32 = 5;
+/// Who has been a neighbour for so long is no newcomer.
+pub(super) const SETTLED: Duration = Duration::from_secs(16);
+/// Nobody is newer than this.
+const NEWEST: Duration = Duration::from_millis(500);
 /// What a source saved of its budget may go in one burst.
 const BUDGET_BURST: Duration = Duration::from_secs(1);
 
@@ -433,11 +437,17 @@ impl Swarm {
             self.timers.at_latest(Timer::Uplink, until);
         }
         let small = self.uplink.small();
-        let mut next: Option<((bool, u32), usize)> = None;
+        let mut next: Option<((bool, u32, u32), usize)> = None;
         for (at, ready) in self.uplink.ready.iter().enumerate() {
             let copies = self.copies.get(ready.sequence).copied().unwrap_or(0);
             let first_copies = !ready.promised || self.viewer.is_none();
-            let rank = (!ready.promised, if first_copies { copies } else { 0 });
+            let copies = if first_copies { copies } else { 0 };
+            let newness = if ready.promised {
+                0
+            } else {
+                self.newness(now.at, ready.conn)
+            };
+            let rank = (!ready.promised, newness, copies);
             let takes = (ready.promised || crowded.is_none())
                 && self
                     .peers
@@ -499,11 +509,26 @@ impl Swarm {
         else {
             return Duration::ZERO;
         };
-        let ready = uplink.ready.iter().map(|ready| ready.conn);
+        // Whoever is newer than it waits for it.
+        let newness = self.newness(now, conn);
+        let before = |ready: &&Ready| ready.promised || self.newness(now, ready.conn) <= newness;
+        let ready = uplink.ready.iter().filter(before).map(|ready| ready.conn);
         let all = ready.chain(uplink.answering.iter().copied());
         let waits = |other: &ConnId| *other != conn && self.moves(now, *other);
         let bytes = all.filter(waits).count() as f64 * self.pace.piece_bytes();
         Duration::from_secs_f64((bytes / rate.max(1.0)).min(60.0))
+    }
+
+    /// How new a neighbour is: 0 for who has been one for longer than [`SETTLED`], and one more for each
+    /// time that it was half as long. When many come at once those who are watching are not to pay for it.
+    pub(super) fn newness(&self, now: Instant, conn: ConnId) -> u32 {
+        let Some(peer) = self.peers.get(&conn) else {
+            return u32::MAX;
+        };
+        let stayed = now.since(peer.since).max(NEWEST).as_millis() as u64;
+        (SETTLED.as_millis() as u64 / stayed)
+            .checked_ilog2()
+            .map_or(0, |log| log + 1)
     }
 
     /// How many copies of the stream a viewer's uplink carries, once it was full.

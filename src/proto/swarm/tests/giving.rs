@@ -8,7 +8,7 @@
 
 //! What is announced and answered.
 
-use super::*;
+use super::{super::send::SETTLED, *};
 
 #[test]
 fn a_piece_is_announced_to_those_who_lack_it_and_given_when_asked_for() {
@@ -372,6 +372,55 @@ fn the_upload_rate_is_kept_and_used() {
         // 125 000 bytes a second; the script looks only every 50 ms.
         assert!((200_000..=262_500).contains(&sent), "{sent} in two seconds");
     }
+}
+
+#[test]
+fn who_asked_late_goes_before_those_who_came_after_it() {
+    let mut script = Script::with(Role::Source, |config| config.max_upload_rate = 1_000_000);
+    let meet = |script: &mut Script, number| {
+        let conn = script.meet(number, Live::default(), Message::HaveNone);
+        script.say(conn, Message::Interested);
+        conn
+    };
+    let old = meet(&mut script, 1);
+    let pieces: Vec<_> = (0..20).map(|_| script.publish(16_000)).collect();
+    for round in 0..3 {
+        script.pass(SETTLED);
+        // The last one is settled now, too.
+        let new = meet(&mut script, 2 + round);
+        let asked = &pieces[6 * round as usize..][..6];
+        for piece in asked {
+            script.ask(new, piece.sequence());
+        }
+        for piece in &asked[..2] {
+            script.ask(old, piece.sequence());
+        }
+        let given = |script: &mut Script, conn| {
+            let sent = script.take_sent(conn);
+            let begins = |m: &&Message| matches!(m, Message::Piece { begin: 0, .. });
+            sent.iter().filter(begins).count()
+        };
+        // Eight pieces take a second; the first to go was asked for when nobody else had asked.
+        script.pass(Duration::from_millis(450));
+        let (before, after) = (given(&mut script, old), given(&mut script, new));
+        assert_eq!(before, 2, "and {after} to the newcomer");
+        assert!((1..=3).contains(&after), "{after}");
+        script.pass(Duration::from_secs(2));
+        assert_eq!(after + given(&mut script, new), 6);
+    }
+}
+
+#[test]
+fn newcomers_are_the_newer_the_shorter_they_are_there() {
+    let mut script = Script::viewer();
+    let conn = script.meet(1, Live::default(), Message::HaveNone);
+    let mut after = |time| {
+        script.pass(time);
+        script.swarm.newness(script.now.at, conn)
+    };
+    let second = Duration::from_secs(1);
+    let newness = [1, 1, 3, 4, 8].map(|seconds| after(seconds * second));
+    assert_eq!(newness, [5, 4, 2, 1, 0]);
 }
 
 #[test]
