@@ -103,8 +103,8 @@ class Audience(Gtk.Grid):
         """Seconds that viewers say they are behind; who holds nothing yet says nothing."""
         known, peers = stats.get_array("peers")
         for place in range(peers.n_values if known else 0):
-            lag = peers.get_nth(place).get_uint64("lag")[1]
-            if lag:
+            told, lag = peers.get_nth(place).get_uint64("lag")
+            if told:
                 yield lag / 1e9
 
     def _show(self, viewers, texts):

@@ -95,7 +95,8 @@
  * * `tip`, `floor`: number of the newest piece that is known of, and of the oldest that is kept.
  * * `peers`: an array with a structure for each peer. `id`, `address`, `client` (strings: as in the signals, and what it calls itself);
  *   `bytes-uploaded`, `bytes-downloaded`: to and from it; `forwarded`: bytes of ours that it says it passed on; `choked`: it serves
- *   us nothing, `choking`: nor we it (booleans); `rtt`, `lag`: round trip, and how far behind it says it is (nanoseconds).
+ *   us nothing, `choking`: nor we it (booleans); `rtt`, `lag`: round trip, and how far behind it says it is (nanoseconds; left out
+ *   while not known).
  * * `discovery`: an array with a structure for each way to find peers. `name`, `outcome` (strings), `peers`: how many it told of.
  *
  * ## Example pipelines
