@@ -272,7 +272,13 @@ class Broadcast(GObject.Object):
 
     def _fail(self, text):
         was_live = self.is_live
-        self.close(lambda: self.emit("failed", text, was_live))
+
+        def tell():
+            # Of a preview it is no news any more when something else was chosen since.
+            if self._run is None:
+                self.emit("failed", text, was_live)
+
+        self.close(tell)
 
     def _end(self):
         self.close(lambda: self.emit("ended"))

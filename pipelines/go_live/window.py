@@ -244,9 +244,12 @@ class Window(Gtk.Window):
         self._off_air(preview=was_live)
 
     def _off_air(self, preview=True):
+        was_off = self._state == "off"
         self._show_state("off")
         if self._closing:
-            self._leave()
+            # Without a broadcast it leaves as soon as it is asked to.
+            if not was_off:
+                self._leave()
         elif preview:
             self._preview()
 
