@@ -32,29 +32,9 @@ source "$project/pipelines/codecs.bash"
 
 name=camera
 device=/dev/video0
-picture=
-sound=autoaudiosrc
-while (($#)); do
-    case $1 in
-        --device) device=${2-}; shift ;;
-        --no-sound) sound= ;;
-        --test-picture) picture=$test_video sound=${sound:+$test_audio} ;;
-        --codec | --bitrate) encoder_option "$1" "${2-}"; shift ;;
-        --name) name=${2-}; shift ;;
-        --port | --public-address) sink_option "$1" "${2-}"; shift ;;
-        --list-codecs) list_codecs; exit ;;
-        -h | --help) usage; exit ;;
-        *) usage_error "$1" ;;
-    esac
-    shift || die "an option lacks its value"
-done
-if [[ -z $picture ]]; then
-    [[ -r $device ]] || die "there is no camera $device here; --test-picture does without"
-    [[ $device != *[[:space:]]* ]] || die "--device must have no spaces"
+picture_of() {
+    [[ -r $1 ]] || die "there is no camera $1 here; --test-picture does without"
     # Some give JPEG pictures, some raw ones.
-    picture="v4l2src device=$device ! decodebin"
-fi
-
-use_plugin
-say "Viewers tune in with $PWD/$name.tstream; Ctrl-C ends the broadcast"
-broadcast_encoded "$name" "$picture" "$sound"
+    say "v4l2src device=$1 ! decodebin"
+}
+broadcast_device --device "$@"

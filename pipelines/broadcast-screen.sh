@@ -31,29 +31,9 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.bash"
 source "$project/pipelines/codecs.bash"
 
 name=screen
-display=${DISPLAY-}
-picture=
-sound=autoaudiosrc
-while (($#)); do
-    case $1 in
-        --display) display=${2-}; shift ;;
-        --no-sound) sound= ;;
-        --test-picture) picture=$test_video sound=${sound:+$test_audio} ;;
-        --codec | --bitrate) encoder_option "$1" "${2-}"; shift ;;
-        --name) name=${2-}; shift ;;
-        --port | --public-address) sink_option "$1" "${2-}"; shift ;;
-        --list-codecs) list_codecs; exit ;;
-        -h | --help) usage; exit ;;
-        *) usage_error "$1" ;;
-    esac
-    shift || die "an option lacks its value"
-done
-if [[ -z $picture ]]; then
-    [[ -n $display ]] || die "there is no X screen here (DISPLAY is not set); --test-picture does without"
-    [[ $display != *[[:space:]]* ]] || die "--display must have no spaces"
-    picture="ximagesrc display-name=$display use-damage=false ! video/x-raw,framerate=$frame_rate/1"
-fi
-
-use_plugin
-say "Viewers tune in with $PWD/$name.tstream; Ctrl-C ends the broadcast"
-broadcast_encoded "$name" "$picture" "$sound"
+device=${DISPLAY-}
+picture_of() {
+    [[ -n $1 ]] || die "there is no X screen here (DISPLAY is not set); --test-picture does without"
+    say "ximagesrc display-name=$1 use-damage=false ! video/x-raw,framerate=$frame_rate/1"
+}
+broadcast_device --display "$@"

@@ -172,3 +172,33 @@ broadcast_encoded() {
     exec gst-launch-1.0 -e $(encoded "$codec" "$bits" "$size" "$2" "$3") \
         ! livetorrentsink name="$1" "${sink[@]}"
 }
+
+# broadcast_device OPTION ARGUMENT...: what a script does with its arguments that broadcasts a device and a
+# microphone. It sets `name` and `device`, for which OPTION names another one, and has a function
+# `picture_of DEVICE` that says the piece of pipeline, or dies.
+broadcast_device() {
+    local option=$1 picture='' sound=autoaudiosrc
+    shift
+    while (($#)); do
+        case $1 in
+            "$option") device=${2-}; shift ;;
+            --no-sound) sound= ;;
+            --test-picture) picture=$test_video sound=${sound:+$test_audio} ;;
+            --codec | --bitrate) encoder_option "$1" "${2-}"; shift ;;
+            --name) name=${2-}; shift ;;
+            --port | --public-address) sink_option "$1" "${2-}"; shift ;;
+            --list-codecs) list_codecs; exit ;;
+            -h | --help) usage; exit ;;
+            *) usage_error "$1" ;;
+        esac
+        shift || die "an option lacks its value"
+    done
+    if [[ -z $picture ]]; then
+        [[ $device != *[[:space:]]* ]] || die "$option must have no spaces"
+        picture=$(picture_of "$device")
+    fi
+
+    use_plugin
+    say "Viewers tune in with $PWD/$name.tstream; Ctrl-C ends the broadcast"
+    broadcast_encoded "$name" "$picture" "$sound"
+}

@@ -28,7 +28,6 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.bash"
 # shellcheck source=pipelines/codecs.bash
 source "$project/pipelines/codecs.bash"
 
-location=
 http_port=8080
 address=127.0.0.1
 demuxer=tsdemux
@@ -43,11 +42,7 @@ while (($#)); do
         --no-sound) sound= ;;
         -h | --help) usage; exit ;;
         -*) usage_error "$1" ;;
-        *)
-            [[ -z $location ]] || usage_error "$1"
-            location=$1
-            src_location "$1"
-            ;;
+        *) src_argument "$1" || usage_error "$1" ;;
     esac
     shift || die "an option lacks its value"
 done

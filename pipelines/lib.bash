@@ -62,8 +62,14 @@ src_option() {
     src+=("${1#--}=$2")
 }
 
-# src_location FILE|URI: a file must be there, a URI is the element's to judge.
-src_location() {
+# The stream to watch, once src_argument has been given it.
+location=
+
+# src_argument FILE|URI: the first argument that is no option; fails for those that follow. A file must be
+# there, a URI is the element's to judge.
+src_argument() {
+    [[ -z $location ]] || return 1
     [[ $1 == *:* || -r $1 ]] || die "cannot read $1"
+    location=$1
     src+=(location="$1")
 }

@@ -22,7 +22,6 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.bash"
 
 seconds=
-location=
 out=
 while (($#)); do
     case $1 in
@@ -31,10 +30,7 @@ while (($#)); do
         -h | --help) usage; exit ;;
         -*) usage_error "$1" ;;
         *)
-            if [[ -z $location ]]; then
-                location=$1
-                src_location "$1"
-            else
+            if ! src_argument "$1"; then
                 [[ -z $out ]] || usage_error "$1"
                 out=$1
             fi

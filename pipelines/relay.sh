@@ -26,7 +26,6 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.bash"
 # shellcheck source=pipelines/codecs.bash
 source "$project/pipelines/codecs.bash"
 
-location=
 url=
 demuxer=tsdemux
 picture="h264parse"
@@ -39,10 +38,7 @@ while (($#)); do
         -h | --help) usage; exit ;;
         -*) usage_error "$1" ;;
         *)
-            if [[ -z $location ]]; then
-                location=$1
-                src_location "$1"
-            else
+            if ! src_argument "$1"; then
                 [[ -z $url ]] || usage_error "$1"
                 url=$1
             fi

@@ -23,17 +23,12 @@ set -euo pipefail
 # shellcheck source=pipelines/lib.bash
 source "$(dirname "${BASH_SOURCE[0]}")/lib.bash"
 
-location=
 while (($#)); do
     case $1 in
         --latency | --peers) src_option "$1" "${2-}"; shift ;;
         -h | --help) usage; exit ;;
         -*) usage_error "$1" ;;
-        *)
-            [[ -z $location ]] || usage_error "$1"
-            location=$1
-            src_location "$1"
-            ;;
+        *) src_argument "$1" || usage_error "$1" ;;
     esac
     shift || die "an option lacks its value"
 done
