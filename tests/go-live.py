@@ -21,7 +21,6 @@ import subprocess
 import sys
 
 from go_live_user import (
-    PATIENCE,
     ROLES,
     Atspi,
     Child,
@@ -30,6 +29,7 @@ from go_live_user import (
     check,
     clipboard,
     key,
+    left,
     picture,
     reached_by_tab,
     shows_bars,
@@ -149,11 +149,15 @@ class Scenes:
         )
         reached = sorted(reached_by_tab(window))
         check(reached == ON_AIR, f"Tab leads to {reached}")
-        key("space")
-        window.wait("push button", "The link is copied")
         link = window.text("^Link$")
         check(link.startswith("livetorrent:?"), f"the link is {link}")
+        key("space")
         until("the link in the clipboard", lambda: clipboard() == link)
+        # Said for two seconds only, from the last time on.
+        until(
+            lambda: f"that the link is copied, in place of {window.seen()}",
+            lambda: window.find("push button", "The link is copied") or key("space"),
+        )
 
     def audience(self, window):
         """What the window tells of it, and what it gets."""
@@ -161,9 +165,13 @@ class Scenes:
         viewers = [Viewer("viewer", self.folder, link)]
         window.reads("^Viewers: 1$")
         viewers[0].sees(75)
-        for figure in ("Stream: [0-9.]*[1-9]", "Upload: [0-9.]*[1-9]", "On air for: 0:00:[0-5]"):
+        for figure in (
+            "Stream: [0-9.]*[1-9]",
+            "Upload: [0-9.]*[1-9]",
+            "On air for: 0:0[0-9]:[0-5][0-9]",
+            "Behind by: [0-9]",
+        ):
             window.reads(f"^{figure}")
-        window.reads("^Behind by: [0-9]")
         if self.pictures:
             viewers += [Viewer(f"viewer-{number}", self.folder, link) for number in (2, 3)]
             window.reads("^Viewers: 3$")
@@ -260,7 +268,7 @@ class Scenes:
     def pulse(self, *words):
         """Something told to the sound server, and its answer."""
         command = ["pactl", "--server", f"unix:{self.folder}/pulse", *words]
-        return subprocess.check_output(command, text=True, timeout=PATIENCE).strip()
+        return subprocess.check_output(command, text=True, timeout=left()).strip()
 
     def lacking(self, plugins):
         """Without an encoder, which is said and not more."""
@@ -300,6 +308,8 @@ class Scenes:
 
 
 def main(project, folder, pictures, scheme, plugins):
+    # Whoever is told to end ends its children too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("go-live.py: told to end"))
     scenes = Scenes(project, folder, pictures, scheme)
     try:
         window = scenes.first_broadcast()

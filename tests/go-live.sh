@@ -21,45 +21,38 @@ set -euo pipefail
 # shellcheck source=pipelines/lib.bash
 source "$(dirname "${BASH_SOURCE[0]}")/../pipelines/lib.bash"
 
-pictures=
-while (($#)); do
-    case $1 in
-        --pictures)
-            pictures=${2-}
-            [[ -d $pictures ]] || die "--pictures needs a folder"
-            pictures=$(realpath "$pictures")
-            shift
-            ;;
-        -h | --help) usage; exit ;;
-        *) usage_error "$1" ;;
-    esac
-    shift
-done
+screen=
+# The process group of a session bus, with all that it starts.
+bus=
+# Whether it still runs; what nobody has waited for yet does not.
+bus_runs() { pgrep --pgroup "$bus" --runstates D,R,S,T,t,I >/dev/null; }
+end_bus() {
+    local tries
+    for ((tries = 0; tries < 200; tries++)); do
+        bus_runs || break
+        kill -TERM -- "-$bus" 2>/dev/null || true
+        sleep 0.05
+    done
+    kill -KILL -- "-$bus" 2>/dev/null || true
+    bus=
+}
+end_children() {
+    [[ -z $bus ]] || end_bus
+    [[ -z $screen ]] || kill "$screen" 2>/dev/null || true
+}
+# shellcheck source=tests/pictures.bash
+source "$project/tests/pictures.bash" "$@"
 
 "$project/pipelines/setup.sh" --check --with xvfb --with dbus-daemon --with at-spi2-core --with python3-gi \
     --with gir1.2-atspi-2.0 --with gir1.2-gtk-3.0 --with pulseaudio
 use_plugin
 
-dir=$(mktemp --directory)
-# Nothing is the user's: no settings, no cache, no session.
-export XDG_CACHE_HOME=$dir/cache XDG_CONFIG_HOME=$dir/config XDG_RUNTIME_DIR=$dir GSETTINGS_BACKEND=memory
+export XDG_RUNTIME_DIR=$dir GSETTINGS_BACKEND=memory
 unset WAYLAND_DISPLAY DBUS_SESSION_BUS_ADDRESS AT_SPI_BUS_ADDRESS
 # A warning or a failed assertion of GLib ends the window that it is about.
 export G_DEBUG=fatal-warnings PYTHONDONTWRITEBYTECODE=1
 mkdir --parents "$XDG_CONFIG_HOME/gtk-3.0"
 printf '[Settings]\ngtk-enable-animations=false\n' >"$XDG_CONFIG_HOME/gtk-3.0/settings.ini"
-screen=
-clean_up() {
-    trap - EXIT
-    trap '' HUP INT TERM
-    [[ -z $screen ]] || kill "$screen" 2>/dev/null || true
-    wait
-    rm -rf "$dir"
-}
-trap clean_up EXIT
-trap 'clean_up; exit 129' HUP
-trap 'clean_up; exit 130' INT
-trap 'clean_up; exit 143' TERM
 
 # One process brings GStreamer's list of plugins up to date, not all of them at once.
 gst-inspect-1.0 livetorrentsink >/dev/null || die "GStreamer does not find the plugin"
@@ -72,22 +65,23 @@ read -r -t 30 -u 3 display || die "there is no X server: $(cat "$dir/Xvfb.log")"
 exec 3<&-
 export DISPLAY=:$display
 
-# on_bus COMMAND...: on a session bus of its own, whose words are of no use.
-on_bus() {
-    timeout --kill-after=5 240 dbus-run-session -- bash -c 'exec "$@" >&3 2>&4' bash "$@" \
-        3>&1 4>&2 >"$dir/bus.log" 2>&1
-}
-
 # All of GStreamer but one encoder.
 mkdir "$dir/plugins"
 ln --symbolic "$(pkg-config --variable=pluginsdir gstreamer-1.0)"/*.so "$dir/plugins/"
 rm "$dir/plugins/libgstx264.so"
 
-# drive SCHEME THEME
+# drive SCHEME THEME: on a session bus of its own, whose words are of no use.
 drive() {
     mkdir "$dir/$1"
-    GTK_THEME=$2 on_bus /usr/bin/python3 "$project/tests/go-live.py" "$project" "$dir/$1" "$pictures" "$1" \
-        "$dir/plugins"
+    set -m
+    # shellcheck disable=SC2016 # the inner shell's own
+    GTK_THEME=$2 timeout --kill-after=5 150 dbus-run-session -- bash -c 'exec "$@" >&3 2>&4' bash \
+        /usr/bin/python3 "$project/tests/go-live.py" "$project" "$dir/$1" "$pictures" "$1" "$dir/plugins" \
+        3>&1 4>&2 >"$dir/bus.log" 2>&1 </dev/null &
+    bus=$!
+    set +m
+    wait "$bus"
+    end_bus
 }
 
 drive light Adwaita

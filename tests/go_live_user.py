@@ -27,8 +27,12 @@ gi.require_version("Gtk", "3.0")
 from gi.repository import Atspi, Gdk, GdkPixbuf, GLib, Gtk  # noqa: E402
 
 del os.environ["NO_AT_BRIDGE"]
+# A window that is slow to answer is not gone (ms; libatspi's own is 800).
+Atspi.set_timeout(60_000, 60_000)
 
-PATIENCE = 40
+# Seconds for all that this does: no step of it has a time of its own.
+ALLOWED = 140
+DEADLINE = time.monotonic() + ALLOWED
 # Of what a viewer decodes.
 WIDTH, HEIGHT = 80, 45
 FRAME = WIDTH * HEIGHT * 3
@@ -46,13 +50,17 @@ def check(condition, what):
         raise SystemExit(f"go-live.py: {what}")
 
 
+def left():
+    """Seconds until all should be over."""
+    return max(DEADLINE - time.monotonic(), 0)
+
+
 def until(what, ask):
     """Waits until `ask` gives something, and gives that."""
-    deadline = time.monotonic() + PATIENCE
     while not (found := ask()):
         for child in Child.running:
             child.check_lives()
-        check(time.monotonic() < deadline, f"takes too long: {what() if callable(what) else what}")
+        check(left(), f"takes too long: {what() if callable(what) else what}")
         time.sleep(0.05)
     return found
 
@@ -88,13 +96,13 @@ class Child:
     def end(self):
         """Of what goes on until it is told."""
         self.process.terminate()
-        self.process.wait(PATIENCE)
+        self.process.wait(left())
         self.running.remove(self)
 
     def ends(self):
         """By itself, well, and in silence."""
         try:
-            status = self.process.wait(PATIENCE)
+            status = self.process.wait(left())
         except subprocess.TimeoutExpired:
             check(False, f"{self.name} does not end")
         self.running.remove(self)

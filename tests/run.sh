@@ -68,6 +68,7 @@ tests/keys.sh
 tests/install.sh
 # Without Chromium it says so and leaves with 77.
 tests/status-page.sh || (($? == 77))
+tests/go-live.sh
 tests/pipelines.sh
 # Without root or namespaces it says so and leaves with 77.
 tests/cables.sh || (($? == 77))

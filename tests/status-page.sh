@@ -21,19 +21,10 @@ set -euo pipefail
 # shellcheck source=pipelines/lib.bash
 source "$(dirname "${BASH_SOURCE[0]}")/../pipelines/lib.bash"
 
-pictures=
-while (($#)); do
-    case $1 in
-        --pictures)
-            pictures=${2-}
-            [[ -d $pictures ]] || die "--pictures needs a folder"
-            shift
-            ;;
-        -h | --help) usage; exit ;;
-        *) usage_error "$1" ;;
-    esac
-    shift
-done
+children=()
+end_children() { ((${#children[@]} == 0)) || kill "${children[@]}" 2>/dev/null || true; }
+# shellcheck source=tests/pictures.bash
+source "$project/tests/pictures.bash" "$@"
 
 if ! { why=$("$project/pipelines/setup.sh" --check --with chromium --with python3 2>&1 >&3); } 3>&1 ||
     ! command -v chromium >/dev/null; then
@@ -43,22 +34,6 @@ fi
 use_plugin
 promtool=${CARGO_TARGET_DIR:-$project/target}/tools/promtool/promtool
 [[ -x $promtool ]] || promtool=$(command -v promtool) || say "without promtool, which tests/tools.sh fetches"
-
-dir=$(mktemp -d)
-# Neither the viewers' cache nor the browser's is the user's.
-export XDG_CACHE_HOME=$dir/cache XDG_CONFIG_HOME=$dir/config
-children=()
-clean_up() {
-    trap - EXIT
-    trap '' HUP INT TERM
-    ((${#children[@]} == 0)) || kill "${children[@]}" 2>/dev/null || true
-    wait
-    rm -rf "$dir"
-}
-trap clean_up EXIT
-trap 'clean_up; exit 129' HUP
-trap 'clean_up; exit 130' INT
-trap 'clean_up; exit 143' TERM
 
 # launch NAME PIPELINE...: gst-launch-1.0 in the background, its words in NAME.log.
 launch() {
