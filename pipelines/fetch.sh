@@ -75,11 +75,12 @@ esac
 trap 'exit 130' INT
 # Nobody writes here: to read from it is to wait without a process that could be left over.
 exec {nothing}<> <(:)
-while status=0; do
-    # The stream's bytes are all that may reach standard output.
-    setpriv --pdeathsig TERM gst-launch-1.0 -q "${pipeline[@]}" ! fdsink fd=4 4>&1 >&2 || status=$?
-    # SIGPIPE: nobody reads any more.
-    ((status != 141)) || exit 0
+while true; do
+    # The stream's bytes are all that may reach standard output. They go by way of cat, which ends when nobody reads
+    # any more: of GStreamer's HTTP client that cannot be told, for it goes on without the signal.
+    reader=0
+    setpriv --pdeathsig TERM gst-launch-1.0 -q "${pipeline[@]}" ! fdsink fd=4 4>&1 >&2 | cat || reader=${PIPESTATUS[1]}
+    ((reader == 0)) || exit 0
     printf '%s: %s ended or cannot be reached; again in %s s\n' "${0##*/}" "$url" "$between" >&2
     read -r -t "$between" -u "$nothing" || true
 done

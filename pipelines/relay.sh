@@ -48,7 +48,8 @@ while (($#)); do
 done
 [[ -n $location && -n $url ]] || die "from where, to where? See ${0##*/} --help"
 
-if [[ $url == rtmp*://* && $demuxer == decodebin ]]; then
+if [[ $demuxer == decodebin ]]; then
+    [[ $url == rtmp*://* ]] || die "--encode is for rtmp only: the others carry any stream"
     picture="videoconvert ! $(picture_encoder h264-aac 2000000)"
     sound=${sound:+audioconvert ! audioresample ! $(sound_encoder h264-aac)}
 fi

@@ -22,8 +22,8 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../pipelines/lib.bash"
 
 readonly cases=(
-    file loop max-bitrate pipe fifo webm http killed camera no-sound screen rtsp
-    record window stdout hls srt udp rtmp
+    file loop max-bitrate pipe listen fifo webm http fetch killed camera no-sound screen rtsp
+    record window stdout hls srt udp rtmp encode
 )
 # Seconds that anything may take.
 readonly patience=30
@@ -223,6 +223,20 @@ case_pipe() {
     view pipe 50
     stop pipe
 }
+# A program like OBS publishes, to the server that `broadcast-pipe.sh --help` names.
+case_listen() {
+    local port
+    port=$(free_port)
+    start listen bash -c "ffmpeg -nostdin -v fatal -listen 1 -i rtmp://127.0.0.1:$port/live/foo -codec copy -f mpegts - |
+        '$project/pipelines/broadcast-pipe.sh' --live --name listen --port 0 --public-address 127.0.0.1"
+    # Until the server is there.
+    start publisher bash -c "until ffmpeg -nostdin -v fatal -re -i clip.ts -codec copy -bsf:a aac_adtstoasc \
+        -f flv rtmp://127.0.0.1:$port/live/foo; do sleep 0.2; done"
+    await "the start of listen" test -e "$dir/listen.tstream"
+    view listen 50
+    end publisher
+    stop listen
+}
 case_fifo() {
     mkfifo "$dir/fifo"
     start feeder bash -c "exec cat clip.ts >fifo"
@@ -242,11 +256,15 @@ case_webm() {
     view webm 50
     stop webm
 }
-case_http() {
-    local port tries
+# A server of the folder's files, at `port`.
+serve() {
     start server python3 -u -m http.server --bind 127.0.0.1 0
     await "the server" said server Serving
     port=$(port_in server 's/.* port \([0-9]*\).*/\1/p')
+}
+case_http() {
+    local port tries
+    serve
     broadcast http broadcast-url "http://127.0.0.1:$port/short.ts" --wait 1
     # The file has 50 pictures, and is fetched again.
     view http 75
@@ -258,6 +276,20 @@ case_http() {
     tries=$(grep -c "again in 1 s" "$dir/http.log")
     seen="$seen, after $tries tries"
     stop http
+    end server
+}
+# By itself: the file again and again, until nobody reads any more.
+case_fetch() {
+    local port size
+    serve
+    size=$(stat --format=%s "$dir/short.ts")
+    start fetch bash -c "'$project/pipelines/fetch.sh' http://127.0.0.1:$port/short.ts --wait 1 |
+        head --bytes=$((size * 5 / 2)) >fetched.ts"
+    await "the end of fetch" gone "${running[fetch]}" || true
+    cmp --silent "$dir/fetched.ts" <(cat "$dir"/short.ts{,,} | head --bytes=$((size * 5 / 2))) ||
+        fail "it wrote something else than the file"
+    seen="$(stat --format=%s "$dir/fetched.ts") bytes of a file of $size"
+    stop fetch
     end server
 }
 # Nothing outlives a script that cannot clean up: not who waits for the next try, nor who waits for a caller.
@@ -299,6 +331,7 @@ case_screen() {
     end Xvfb
 }
 case_rtsp() {
+    local url
     cat >"$dir/rtsp.py" <<'EOT'
 import gi
 gi.require_version('Gst', '1.0')
@@ -321,9 +354,12 @@ EOT
     # Debian's own Python has Debian's bindings.
     start server /usr/bin/python3 rtsp.py
     await "the server" said server port
-    broadcast rtsp broadcast-url "rtsp://127.0.0.1:$(port_in server 's/^port //p')/television"
+    url=rtsp://127.0.0.1:$(port_in server 's/^port //p')/television
+    broadcast rtsp broadcast-url "$url"
     view rtsp 50
-    stop rtsp
+    broadcast rtsp-again broadcast-url "$url" --codec h265-aac --no-sound
+    view rtsp-again 50 --silent
+    stop rtsp rtsp-again
     end server
 }
 case_record() {
@@ -390,14 +426,16 @@ case_srt() {
     local port
     port=$(free_port)
     relayed srt "srt://:$port?mode=listener" "srt://127.0.0.1:$port"
+    # Who calls and who listens, the other way round.
+    relayed srt-call "srt://127.0.0.1:$port" "srt://127.0.0.1:$port?mode=listener"
 }
 case_udp() {
     local port
     port=$(free_port)
     relayed udp "udp://127.0.0.1:$port" "udp://127.0.0.1:$port"
 }
-case_rtmp() {
-    local port
+# A server of RTMP, at `port`.
+open_nginx() {
     port=$(free_port)
     cat >"$dir/nginx.conf" <<EOT
 load_module $nginx/usr/lib/nginx/modules/ngx_rtmp_module.so;
@@ -408,9 +446,31 @@ error_log $dir/nginx.log notice;
 events { }
 rtmp { server { listen 127.0.0.1:$port; application live { live on; wait_key on; } } }
 EOT
+    rm -f "$dir/nginx.pid"
     start nginx "$nginx/usr/sbin/nginx" -p "$dir" -e "$dir/nginx.log" -c "$dir/nginx.conf"
     await "nginx" test -s "$dir/nginx.pid"
+}
+case_rtmp() {
+    local port
+    open_nginx
     relayed rtmp "rtmp://127.0.0.1:$port/live/television" "rtmp://127.0.0.1:$port/live/television"
+    end nginx
+}
+# What browsers and RTMP do not know, encoded again for them.
+case_encode() {
+    local port first
+    broadcast strange broadcast-test --codec h265-aac
+    port=$(free_port)
+    script encode-hls hls strange.tstream --encode --http-port "$port"
+    await "the playlist" curl --silent --fail --output "$dir/playlist.log" "http://127.0.0.1:$port/live.m3u8"
+    decode encode-hls 50 -i "http://127.0.0.1:$port/live.m3u8"
+    first=$seen
+    stop encode-hls
+    open_nginx
+    script encode-relay relay strange.tstream "rtmp://127.0.0.1:$port/live/strange" --encode
+    decode encode-relay 50 -i "rtmp://127.0.0.1:$port/live/strange"
+    seen="HLS: $first; RTMP: $seen"
+    stop encode-relay strange
     end nginx
 }
 
