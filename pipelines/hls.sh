@@ -64,6 +64,11 @@ cat >"$folder/index.html" <<'EOT'
 <meta charset="utf-8">
 <title>livetorrent</title>
 <video src="live.m3u8" autoplay muted controls></video>
+<script>
+  // Before the stream has begun and is three segments long (RFC 8216, 6.3.3) browsers give up.
+  const video = document.querySelector("video");
+  video.onerror = () => setTimeout(() => video.load(), 1000);
+</script>
 EOT
 
 pipeline=(livetorrentsrc "${src[@]}" ! "$demuxer" name=in)

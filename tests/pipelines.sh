@@ -404,15 +404,42 @@ case_stdout() {
     seen="the test picture's bars, in ffplay's window"
 }
 case_hls() {
-    local port
+    local port in_browser=
     television
     port=$(free_port)
     script hls hls television.tstream --http-port "$port"
+    if command -v chromium >/dev/null; then
+        browse "$port"
+        in_browser=", and $(sed -n 's/.*frames-\([0-9]*\).*/\1/p' "$dir/hls.log" | tail -n1) pictures in Chromium"
+    fi
     await "the playlist" curl --silent --fail --output "$dir/playlist.log" "http://127.0.0.1:$port/live.m3u8"
     curl --silent --fail "http://127.0.0.1:$port/" | grep -q '<video src="live.m3u8"' || fail "there is no page"
     decode hls 50 -i "http://127.0.0.1:$port/live.m3u8"
+    seen+=$in_browser
     stop hls
     [[ -z $(find "$dir" -maxdepth 1 -name 'livetorrent-hls-*') ]] || fail "its folder is left"
+}
+# browse PORT: opens the page in Chromium before there is anything to see, until it shows 100 pictures. What it asks
+# the server for tells how many.
+browse() {
+    local root=() page
+    ((EUID != 0)) || root=(--no-sandbox)
+    await "the page" curl --silent --fail --output "$dir/page.log" "http://127.0.0.1:$1/" || return 0
+    page=$(find "$dir" -maxdepth 1 -name 'livetorrent-hls-*')/frames.html
+    cat >"$page" <<'EOT'
+<!doctype html>
+<iframe src="./"></iframe>
+<script>
+  setInterval(() => {
+    const video = document.querySelector("iframe").contentDocument.querySelector("video");
+    fetch("frames-" + video.getVideoPlaybackQuality().totalVideoFrames);
+  }, 500);
+</script>
+EOT
+    start chromium chromium --headless=new "${root[@]}" --user-data-dir="$dir/chromium" --no-first-run --disable-gpu \
+        --disable-dev-shm-usage --remote-debugging-port=0 "http://127.0.0.1:$1/frames.html"
+    await "pictures in Chromium" grep -q 'GET /frames-[0-9]\{3\}' "$dir/hls.log" || true
+    end chromium
 }
 # relayed URL-OF-RELAY URL-OF-BROADCASTER: out of one stream by one protocol and into another.
 relayed() {
