@@ -34,11 +34,12 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.bash"
 
 name=pipe
 pipe=
+live=false
 webm=false
 sound=true
 while (($#)); do
     case $1 in
-        --live) sink+=(sync=false) ;;
+        --live) live=true ;;
         --webm) webm=true ;;
         --no-sound) sound=false ;;
         --name) name=${2-}; shift ;;
@@ -51,6 +52,7 @@ while (($#)); do
 done
 [[ -z $pipe || -p $pipe ]] || die "$pipe is no pipe"
 [[ -n $pipe || ! -t 0 ]] || die "nothing is piped in. See ${0##*/} --help"
+! $live || pass_on_at_once
 
 use_plugin
 say "Viewers tune in with $PWD/$name.tstream; Ctrl-C ends the broadcast"

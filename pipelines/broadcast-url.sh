@@ -21,7 +21,7 @@
 #   --wait SECONDS          between two tries (default 5)
 #   --no-sound              rtsp and rtmp: the stream has none, or is to have none
 #   --codec CODEC           rtsp and rtmp: encode again (broadcast-test.sh --list-codecs lists them)
-#   --max-bitrate BITS      http: so many bits a second instead of the stream's clock
+#   --max-bitrate BITS      so many bits a second, at most; http: instead of the stream's clock
 #   --name NAME             the stream's name; NAME.tstream and its key are written here (default url)
 #   --port PORT             where viewers connect (default 7764; 0 picks one)
 #   --public-address HOST   the host that viewers reach (default: this machine's own address)
@@ -48,7 +48,7 @@ done
 [[ -n $url ]] || die "from where? See ${0##*/} --help"
 case $url in
     http://* | https://*) ;;
-    *://*) sink+=(sync=false) ;;
+    *://*) pass_on_at_once ;;
     *) die "$url is no URL" ;;
 esac
 

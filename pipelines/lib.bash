@@ -55,6 +55,9 @@ sink_option() {
     sink+=("${1#--}=$2")
 }
 
+# What comes is live and goes on at once; a limit is kept by a sink that looks at the time only.
+pass_on_at_once() { [[ " ${sink[*]} " == *" max-bitrate="* ]] || sink+=(sync=false); }
+
 # src_option OPTION VALUE
 src_option() {
     [[ -n $2 ]] || die "$1 needs a value"
