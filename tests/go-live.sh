@@ -44,7 +44,7 @@ end_children() {
 source "$project/tests/pictures.bash" "$@"
 
 "$project/pipelines/setup.sh" --check --with xvfb --with dbus-daemon --with at-spi2-core --with python3-gi \
-    --with gir1.2-atspi-2.0 --with gir1.2-gtk-3.0 --with pulseaudio
+    --with gir1.2-atspi-2.0 --with gir1.2-gtk-3.0 --with pulseaudio --with procps
 use_plugin
 
 export XDG_RUNTIME_DIR=$dir GSETTINGS_BACKEND=memory

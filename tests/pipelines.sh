@@ -45,7 +45,7 @@ done
 ((${#chosen[@]})) || chosen=("${cases[@]}")
 
 "$project/pipelines/setup.sh" --check --with ffmpeg --with xvfb --with curl --with python3-gi \
-    --with gir1.2-gst-rtsp-server-1.0
+    --with gir1.2-gst-rtsp-server-1.0 --with procps
 "$project/tests/tools.sh"
 use_plugin
 # One process brings GStreamer's list of plugins up to date, not all of them at once.
