@@ -11,7 +11,7 @@
 # do: a broadcast of the test picture, whose link goes through the clipboard to viewers that decode it, the
 # audience, wrong names, a key that is in use, the end by button, by closing the window and by Ctrl-C; a camera
 # and a microphone that come and go; and what is said of a busy camera, where an encoder lacks, and where the
-# disk is full (as root only). A verdict at the end: status 0 when all of it is well.
+# disk is full (where root may mount one). A verdict at the end: status 0 when all of it is well.
 #
 # usage: go-live.sh [--pictures FOLDER] [--help]
 #
@@ -43,8 +43,10 @@ end_children() {
 # shellcheck source=tests/pictures.bash
 source "$project/tests/pictures.bash" "$@"
 
-"$project/pipelines/setup.sh" --check --with xvfb --with dbus-daemon --with at-spi2-core --with python3-gi \
-    --with gir1.2-atspi-2.0 --with gir1.2-gtk-3.0 --with pulseaudio --with procps
+# The window's own too: what it installs it would tell.
+"$project/pipelines/setup.sh" --check --with xvfb --with dbus-daemon --with at-spi2-core --with gir1.2-atspi-2.0 \
+    --with pulseaudio --with procps --with python3-gi --with python3-gi-cairo --with gir1.2-gtk-3.0 \
+    --with gir1.2-gst-plugins-base-1.0 --with gstreamer1.0-gtk3 --with gstreamer1.0-pulseaudio
 use_plugin
 
 export XDG_RUNTIME_DIR=$dir GSETTINGS_BACKEND=memory
