@@ -23,7 +23,7 @@ use super::{
     last_word::LastWord,
     local::Local,
     ports::Ports,
-    runtime::{Spawner, sleep},
+    runtime::{Spawner, sleep, unblock},
     shown::Watch,
     tracker::Tracker,
 };
@@ -64,8 +64,13 @@ pub(super) struct Announcer {
 
 /// The trackers that know us, by IPv4, by IPv6 or by both, and where: to be told that we go.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Farewell {
-    known_to: Arc<Mutex<BTreeMap<(Tracker, Family), SocketAddr>>>,
+pub(super) struct Farewell(Arc<Mutex<Known>>);
+
+#[derive(Debug, Default)]
+struct Known {
+    to: BTreeMap<(Tracker, Family), SocketAddr>,
+    /// They are being told; whoever hears of us now is told at once.
+    over: bool,
 }
 
 /// How long until the next announce.
@@ -190,13 +195,23 @@ impl Announcer {
 
     /// What the answer from one address brings is told at once: the other may be long in coming.
     async fn ask(&self, tracker: &Tracker, address: SocketAddr) -> Result<Pause, String> {
-        let known = (tracker.clone(), Family::of(address.ip()));
-        let is_known = self.farewell.lock().contains_key(&known);
+        let is_known = self.farewell.is_known_to(tracker, address);
         let stats = self.discovery.shown.stats();
         let mut request = with_figures(self.request.clone(), &stats);
         request.event = (!is_known).then_some(Event::Started);
         request.port = self.discovery.ports.towards(address.ip());
-        let response = tracker.ask(address, request, &self.discovery.local).await?;
+        let (asked, local) = (tracker.clone(), self.discovery.local.clone());
+        let farewell = self.farewell.clone();
+        // Also where nobody waits for the answer any more.
+        let asking = unblock(move || {
+            if farewell.is_over() {
+                return Err("the end has come".to_owned());
+            }
+            let response = asked.ask(address, request.clone(), &local)?;
+            farewell.heard(asked, address, request, &local);
+            Ok(response)
+        });
+        let response = asking.await?;
         let peers = response.peers.len();
         let mut outcome = match self.discovery.viewer {
             true => format!("knows {peers} peers"),
@@ -207,7 +222,6 @@ impl Announcer {
             outcome = format!("{outcome} and warns: {warning}");
         }
         self.discovery.tried(&way(tracker.url()), peers, outcome);
-        self.farewell.lock().insert(known, address);
         let pause = Pause::after(&response);
         self.discovery.found(Origin::Tracker, response.peers).await;
         Ok(pause)
@@ -236,6 +250,32 @@ fn with_figures(request: Announce, stats: &Stats) -> Announce {
 }
 
 impl Farewell {
+    fn is_known_to(&self, tracker: &Tracker, address: SocketAddr) -> bool {
+        let key = (tracker.clone(), Family::of(address.ip()));
+        self.lock().to.contains_key(&key)
+    }
+
+    fn is_over(&self) -> bool {
+        self.lock().over
+    }
+
+    /// A tracker knows us now by this request. It may block.
+    fn heard(&self, tracker: Tracker, address: SocketAddr, request: Announce, local: &Local) {
+        let mut known = self.lock();
+        if !known.over {
+            let key = (tracker, Family::of(address.ip()));
+            known.to.insert(key, address);
+            return;
+        }
+        drop(known);
+        let request = Announce {
+            event: Some(Event::Stopped),
+            ..request
+        };
+        // It forgets us by itself where this fails.
+        drop(tracker.tell(address, request, local));
+    }
+
     /// Begins to tell every tracker that knows us that we go, with what was carried.
     pub(super) fn say(
         &self,
@@ -244,20 +284,24 @@ impl Farewell {
         local: &Local,
         ports: &Ports,
     ) -> LastWord {
+        let mut known = self.lock();
+        known.over = true;
+        let told = std::mem::take(&mut known.to);
+        drop(known);
         let word = LastWord::new(PATIENCE);
-        for ((tracker, _), address) in std::mem::take(&mut *self.lock()) {
+        for ((tracker, _), address) in told {
             let mut request = with_figures(request.clone(), stats);
             request.event = Some(Event::Stopped);
             request.port = ports.towards(address.ip());
             let local = local.clone();
-            // The tracker forgets us by itself where this fails.
+            // It forgets us by itself where this fails.
             word.add(move || drop(tracker.tell(address, request, &local)));
         }
         word
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<(Tracker, Family), SocketAddr>> {
-        self.known_to.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -279,7 +323,11 @@ mod tests {
 
     /// A tracker that gives everybody the same answer, and what it was asked.
     fn tracker(answer: &'static [u8]) -> (String, mpsc::Receiver<String>) {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        tracker_at("127.0.0.1:0", answer)
+    }
+
+    fn tracker_at(address: &str, answer: &'static [u8]) -> (String, mpsc::Receiver<String>) {
+        let listener = TcpListener::bind(address).unwrap();
         let url = format!("http://{}/announce", listener.local_addr().unwrap());
         let (tell, told) = mpsc::channel();
         // Ends with the test: nobody hears what it was asked then.
@@ -381,25 +429,50 @@ mod tests {
         assert!(target.contains("&uploaded=5&downloaded=7&"), "{target}");
         // Once.
         say().wait();
-        assert!(farewell.lock().is_empty() && asked.try_recv().is_err());
+        assert!(asked.try_recv().is_err());
+        // What was under way then is taken back, and nothing more begins.
+        let [tracker] = &tier[..] else {
+            panic!("one tracker");
+        };
+        let at = future::block_on(tracker.addresses()).unwrap()[0].unwrap();
+        farewell.heard(tracker.clone(), at, Announce::sample(), &Local::anywhere());
+        let target = asked.recv_timeout(LIMIT).unwrap();
+        assert!(target.contains("event=stopped"), "{target}");
+        assert!(round(&bench.announcer, &mut tier).is_none() && asked.try_recv().is_err());
     }
 
     #[test]
     fn a_tracker_is_told_the_beginning_and_the_end_by_each_family() {
         let bench = bench(true);
-        let (v4, asked) = tracker(b"d8:intervali60e5:peers0:e");
-        let host = "[::1]:0".parse::<SocketAddr>().unwrap();
-        let silent = TcpListener::bind(host).unwrap().local_addr().unwrap();
-        let [tracker] = &trackers(&[&v4])[..] else {
+        let (url, first) = tracker(b"d8:intervali60e5:peers0:e");
+        let (other, second) = tracker_at("[::1]:0", b"d8:intervali60e5:peers0:e");
+        let [one] = &trackers(&[&url])[..] else {
             panic!("one tracker");
         };
-        let v4 = v4.parse::<ureq::http::Uri>().unwrap();
-        let v4 = v4.authority().unwrap().as_str().parse().unwrap();
-        future::block_on(bench.announcer.ask(tracker, v4)).unwrap();
-        future::block_on(bench.announcer.ask(tracker, silent)).unwrap_err();
-        let known: Vec<_> = bench.announcer.farewell.lock().values().copied().collect();
-        assert_eq!(known, [v4]);
-        drop(asked);
+        let [v4, v6] = [&url, &other].map(|url| {
+            let url = url.parse::<ureq::http::Uri>().unwrap();
+            url.authority().unwrap().as_str().parse().unwrap()
+        });
+        let is_event = |asked: &mpsc::Receiver<String>, event: &str| {
+            let target = asked.recv_timeout(LIMIT).unwrap();
+            assert!(target.contains(event), "{target}");
+        };
+        future::block_on(bench.announcer.ask(one, v4)).unwrap();
+        is_event(&first, "event=started");
+        // A name has both; here each has a URL of its own.
+        let [two] = &trackers(&[&other])[..] else {
+            panic!("one tracker");
+        };
+        assert!(!bench.announcer.farewell.is_known_to(one, v6));
+        future::block_on(bench.announcer.ask(two, v6)).unwrap();
+        is_event(&second, "event=started");
+        let (local, ports) = (Local::anywhere(), Ports::new(7764));
+        let farewell = &bench.announcer.farewell;
+        farewell
+            .say(&Announce::sample(), &Stats::default(), &local, &ports)
+            .wait();
+        is_event(&first, "event=stopped");
+        is_event(&second, "event=stopped");
     }
 
     #[test]

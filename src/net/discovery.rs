@@ -9,7 +9,7 @@
 //! What the ways to peers have in common: for whom they look, whom they tell, and what came of each.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     io,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -30,11 +30,14 @@ use super::{
 };
 use crate::proto::{metainfo::Infohash, stats::Way, swarm::Origin};
 
-/// Ways that are remembered: trackers, peers that are named, DHT, local discovery and the like, of which
-/// there are fewer.
-const MAX_WAYS: usize = 128;
-/// Addresses of those that are named: each has one of each family, and few have more.
-const MAX_NAMED: usize = 256;
+/// Ways that are remembered: trackers, DHT, local discovery and the like, of which there are fewer.
+const MAX_WAYS: usize = 64;
+/// Peers and nodes that are named and remembered: as many as are looked up.
+const MAX_NAMED: usize = 64;
+/// Addresses of one name: it has one of each family, and few have more.
+const MAX_OF_NAME: usize = 16;
+/// Characters of a way's name: whoever wrote the `.tstream` may have named anything.
+const MAX_NAME: usize = 200;
 /// The way by which others find us, and we nobody.
 pub(super) const PORT_MAPPING: &str = "port mapping";
 /// The way through those who are our neighbours.
@@ -66,9 +69,17 @@ pub(super) struct Discovery {
 #[derive(Debug, Default)]
 pub(super) struct Ways {
     tried: Mutex<BTreeMap<String, Way>>,
-    /// The way that leads to each address that the user or the file names.
-    named: Mutex<HashMap<SocketAddr, String>>,
+    named: Mutex<BTreeMap<String, Named>>,
     calls: Mutex<Calls>,
+}
+
+/// A peer or node that the user or the file names.
+#[derive(Debug, Default)]
+struct Named {
+    addresses: Vec<SocketAddr>,
+    /// Which of them is our neighbour.
+    neighbour: Option<SocketAddr>,
+    outcome: String,
 }
 
 /// Addresses that were called in vain since somebody answered last.
@@ -94,6 +105,12 @@ impl Discovery {
     pub(super) fn tried(&self, name: &str, peers: usize, outcome: String) {
         self.notifier.tracker(format!("{name}: {outcome}"));
         self.ways.tried(name, peers, outcome);
+    }
+
+    /// The same of a name that leads nowhere.
+    pub(super) fn leads_nowhere(&self, name: &str, outcome: String) {
+        self.notifier.tracker(format!("{name}: {outcome}"));
+        self.ways.leads_nowhere(name, outcome);
     }
 
     /// Waits for changes of what there is to look for; a source looks for nothing.
@@ -130,6 +147,7 @@ impl Discovery {
 
 impl Ways {
     fn tried(&self, name: &str, peers: usize, outcome: String) {
+        let name = clipped(name);
         let mut tried = lock(&self.tried);
         if tried.len() < MAX_WAYS || tried.contains_key(name) {
             let way = Way {
@@ -141,21 +159,44 @@ impl Ways {
         }
     }
 
-    /// What failed in a way does so no longer.
-    pub(super) fn forget(&self, name: &str) {
-        lock(&self.tried).remove(name);
+    /// This name leads nowhere.
+    fn leads_nowhere(&self, name: &str, outcome: String) {
+        let named = Named {
+            outcome,
+            ..Named::default()
+        };
+        self.name(name, named);
     }
 
-    /// This way leads to these addresses; what comes of calling them comes of it.
+    /// This name leads to these addresses; what comes of calling them comes of it.
     pub(super) fn lead_to(&self, name: &str, addresses: &[SocketAddr]) {
-        let mut named = lock(&self.named);
-        for address in addresses {
-            if named.len() < MAX_NAMED {
-                named.insert(*address, name.to_owned());
-            }
+        let addresses: Vec<_> = addresses.iter().take(MAX_OF_NAME).copied().collect();
+        if let Some(named) = lock(&self.named).get_mut(clipped(name))
+            && addresses.iter().any(|one| named.addresses.contains(one))
+        {
+            // Looked up again.
+            named.addresses = addresses;
+            return;
         }
-        drop(named);
-        self.tried(name, addresses.len(), "was not called yet".to_owned());
+        let named = Named {
+            addresses,
+            neighbour: None,
+            outcome: "was not called yet".to_owned(),
+        };
+        self.name(name, named);
+    }
+
+    fn name(&self, name: &str, named: Named) {
+        let name = clipped(name);
+        let mut all = lock(&self.named);
+        if all.len() < MAX_NAMED || all.contains_key(name) {
+            all.insert(name.to_owned(), named);
+        }
+    }
+
+    /// What was wrong with this name is so no longer.
+    pub(super) fn forget(&self, name: &str) {
+        lock(&self.named).remove(clipped(name));
     }
 
     /// A neighbour told of others.
@@ -164,13 +205,10 @@ impl Ways {
         self.tried(PEER_EXCHANGE, peers, outcome);
     }
 
-    fn named(&self, address: SocketAddr, outcome: String) {
-        let Some(name) = lock(&self.named).get(&address).cloned() else {
-            return;
-        };
-        if let Some(way) = lock(&self.tried).get_mut(&name) {
-            way.outcome = outcome;
-        }
+    fn came_of(&self, address: SocketAddr, mut change: impl FnMut(&mut Named)) {
+        let mut named = lock(&self.named);
+        let to_it = |named: &&mut Named| named.addresses.contains(&address);
+        named.values_mut().filter(to_it).for_each(&mut change);
     }
 
     /// An address was called in vain.
@@ -179,21 +217,54 @@ impl Ways {
             io::ErrorKind::TimedOut => "no answer".to_owned(),
             _ => error.to_string(),
         };
-        self.named(address, format!("{address}: {reason}"));
+        self.came_of(address, |named| {
+            if named.neighbour.is_none() {
+                named.outcome = format!("{address}: {reason}");
+            }
+        });
         let mut calls = lock(&self.calls);
         calls.failed += 1;
         calls.last = format!("{address}: {reason}");
     }
 
-    /// Somebody answered.
+    /// Somebody takes calls there. Who, is to be seen.
+    pub(super) fn took_call(&self, address: SocketAddr) {
+        self.came_of(address, |named| {
+            if named.neighbour.is_none() {
+                named.outcome = format!("{address} took the call and is no neighbour yet");
+            }
+        });
+    }
+
+    /// Somebody is our neighbour.
     pub(super) fn answered(&self, address: SocketAddr) {
-        self.named(address, format!("{address} answers"));
+        self.came_of(address, |named| {
+            named.neighbour = Some(address);
+            named.outcome = format!("{address} is a neighbour");
+        });
         *lock(&self.calls) = Calls::default();
+    }
+
+    /// Somebody is our neighbour no more.
+    pub(super) fn left(&self, address: SocketAddr, reason: &str) {
+        self.came_of(address, |named| {
+            if named.neighbour == Some(address) {
+                named.neighbour = None;
+                named.outcome = format!("{address} is gone: {reason}");
+            }
+        });
     }
 
     /// What came of each.
     pub(super) fn all(&self) -> Vec<Way> {
-        lock(&self.tried).values().cloned().collect()
+        let mut all: Vec<_> = lock(&self.tried).values().cloned().collect();
+        let named = lock(&self.named);
+        all.extend(named.iter().map(|(name, named)| Way {
+            name: name.clone(),
+            peers: named.addresses.len(),
+            outcome: named.outcome.clone(),
+        }));
+        all
     }
 
     /// Why there is no peer, a line for each reason.
@@ -214,6 +285,14 @@ impl Ways {
             ));
         }
         reasons
+    }
+}
+
+/// The beginning of a name that is too long.
+fn clipped(name: &str) -> &str {
+    match name.char_indices().nth(MAX_NAME) {
+        Some((end, _)) => &name[..end],
+        None => name,
     }
 }
 
@@ -306,19 +385,41 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_of_a_call_comes_of_the_name_that_led_there() {
+    fn what_comes_of_a_call_comes_of_the_names_that_led_there() {
         let ways = Ways::default();
         let [peer, other] = ["192.0.2.1:9", "[2001:db8::1]:9"].map(|at| at.parse().unwrap());
         let outcome = || ways.all().remove(0).outcome;
-        ways.lead_to("peer example.org:9", &[peer, other]);
+        let late = io::ErrorKind::TimedOut.into();
+        ways.leads_nowhere("peer a:9", "cannot be looked up".to_owned());
+        assert_eq!(outcome(), "cannot be looked up");
+        ways.lead_to("peer a:9", &[peer, other]);
+        ways.lead_to("peer b:9", &[peer]);
         assert_eq!(ways.all()[0].peers, 2);
         assert_eq!(outcome(), "was not called yet");
-        ways.call_failed(other, &io::ErrorKind::TimedOut.into());
+        ways.call_failed(other, &late);
         assert_eq!(outcome(), "[2001:db8::1]:9: no answer");
+        ways.took_call(peer);
+        assert_eq!(
+            outcome(),
+            "192.0.2.1:9 took the call and is no neighbour yet"
+        );
         ways.answered(peer);
-        assert_eq!(outcome(), "192.0.2.1:9 answers");
-        ways.forget("peer example.org:9");
-        ways.call_failed(peer, &io::ErrorKind::TimedOut.into());
+        // Another address of it fails, and it is looked up again.
+        ways.call_failed(other, &late);
+        ways.lead_to("peer a:9", &[other, peer]);
+        let all = ways.all();
+        assert!(
+            all.iter()
+                .all(|way| way.outcome == "192.0.2.1:9 is a neighbour"),
+            "{all:?}"
+        );
+        ways.left(peer, "the end");
+        assert_eq!(outcome(), "192.0.2.1:9 is gone: the end");
+        ways.lead_to("peer a:9", &["192.0.2.7:9".parse().unwrap()]);
+        assert_eq!(outcome(), "was not called yet");
+        ways.forget("peer a:9");
+        ways.forget("peer b:9");
+        ways.call_failed(peer, &late);
         assert!(ways.all().is_empty());
         ways.exchanged(peer, 3);
         assert_eq!(outcome(), "192.0.2.1:9 told of 3 peers");
@@ -328,11 +429,16 @@ mod tests {
     fn ways_without_end_are_not_remembered() {
         let ways = Ways::default();
         let addresses = (0..u16::MAX).map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
-        ways.lead_to("a", &addresses.collect::<Vec<_>>());
-        assert_eq!(lock(&ways.named).len(), MAX_NAMED);
+        let addresses: Vec<_> = addresses.collect();
         for number in 0..10 * MAX_WAYS {
             ways.tried(&number.to_string(), 0, String::new());
+            ways.lead_to(&format!("peer {number}"), &addresses);
         }
-        assert_eq!(ways.all().len(), MAX_WAYS);
+        let all = ways.all();
+        assert_eq!(all.len(), MAX_WAYS + MAX_NAMED);
+        assert_eq!(all.iter().map(|way| way.peers).max(), Some(MAX_OF_NAME));
+        let ways = Ways::default();
+        ways.tried(&"ü".repeat(10 * MAX_NAME), 0, String::new());
+        assert_eq!(ways.all()[0].name.chars().count(), MAX_NAME);
     }
 }

@@ -325,6 +325,9 @@ impl Driver {
             self.discovery.shown.observe(&event);
             match &event {
                 Event::PeerAdded { address, .. } => self.discovery.ways.answered(*address),
+                Event::PeerRemoved {
+                    address, reason, ..
+                } => self.discovery.ways.left(*address, reason),
                 Event::Step(Step::Exchanged { address, peers }) => {
                     self.discovery.ways.exchanged(*address, *peers);
                 }
@@ -396,7 +399,10 @@ impl Driver {
 
     fn dialled(&mut self, address: SocketAddr, stream: io::Result<TcpStream>) {
         match stream {
-            Ok(stream) => self.connected(stream, address, Vec::new(), None),
+            Ok(stream) => {
+                self.discovery.ways.took_call(address);
+                self.connected(stream, address, Vec::new(), None);
+            }
             Err(error) => {
                 self.story.call_failed(address, &error);
                 self.discovery.ways.call_failed(address, &error);
@@ -411,7 +417,7 @@ impl Driver {
             Some(target) => self.look_up(target, origin),
             None => {
                 let outcome = "is no HOST:PORT".to_owned();
-                self.discovery.tried(&way_to(address), 0, outcome);
+                self.discovery.leads_nowhere(&way_to(address), outcome);
             }
         }
     }
@@ -430,7 +436,7 @@ impl Driver {
         }
         if lookups.len() >= MAX_LOOKUPS {
             let outcome = "is one name too many to look up".to_owned();
-            return self.discovery.tried(&way, 0, outcome);
+            return self.discovery.leads_nowhere(&way, outcome);
         }
         lookups.insert(target.clone());
         let discovery = self.discovery.clone();

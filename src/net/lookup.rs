@@ -95,10 +95,13 @@ pub(super) async fn keep_resolving<T>(
     say: impl Fn(Vec<SocketAddr>) -> T,
 ) {
     let mut back_off = BackOff::new(RETRY);
+    let mut has_failed = false;
     loop {
         let wait = match resolve(target.host.clone(), target.port, LOOKUP_TIME).await {
             Ok(addresses) if !addresses.is_empty() => {
-                discovery.ways.forget(&way);
+                if std::mem::take(&mut has_failed) {
+                    discovery.ways.forget(&way);
+                }
                 let known_for_good = target.host.parse::<IpAddr>().is_ok();
                 if told.send(say(addresses)).await.is_err() || known_for_good {
                     return;
@@ -111,7 +114,8 @@ pub(super) async fn keep_resolving<T>(
                     Ok(_) => "it has no address".to_owned(),
                     Err(error) => error.to_string(),
                 };
-                discovery.tried(&way, 0, format!("cannot be looked up: {reason}"));
+                has_failed = true;
+                discovery.leads_nowhere(&way, format!("cannot be looked up: {reason}"));
                 back_off.next()
             }
         };
@@ -187,7 +191,6 @@ mod tests {
         let target = HostPort::parse("127.0.0.1:9").unwrap();
         let discovery = bench.discovery.clone();
         let way = "peer 127.0.0.1:9".to_owned();
-        discovery.tried(&way, 0, "cannot be looked up".to_owned());
         future::block_on(keep_resolving(target, way, discovery, tell, |addresses| {
             addresses
         }));

@@ -185,8 +185,10 @@ impl Held {
     pub(super) fn give_back(&self) -> LastWord {
         let mut hold = self.lock();
         hold.over = true;
+        let mapping = hold.mapping.take();
+        drop(hold);
         let word = LastWord::new(LAST);
-        if let Some(mapping) = hold.mapping.take() {
+        if let Some(mapping) = mapping {
             word.add(move || mapping.give_back(LAST));
         }
         word

@@ -19,7 +19,7 @@ use super::{
     client::{self, Via},
     local::{Local, any},
     lookup::HostPort,
-    runtime::{resolve, unblock},
+    runtime::resolve,
 };
 use crate::proto::{
     address::Family,
@@ -92,18 +92,17 @@ impl Tracker {
         Ok(one_of_each(found))
     }
 
-    /// Asks at one of [`Self::addresses`].
+    /// Asks at one of [`Self::addresses`]. Blocks.
     ///
     /// # Errors
     /// In words: what failed.
-    pub(super) async fn ask(
+    pub(super) fn ask(
         &self,
         address: SocketAddr,
         request: Announce,
         local: &Local,
     ) -> Result<AnnounceResponse, String> {
-        let (tracker, local) = (self.clone(), local.clone());
-        unblock(move || tracker.ask_blocking(address, request, &local, ANSWER_TIME)).await
+        self.ask_within(address, request, local, ANSWER_TIME)
     }
 
     /// Tells it at one of [`Self::addresses`] what needs no answer. Blocks.
@@ -116,10 +115,10 @@ impl Tracker {
         request: Announce,
         local: &Local,
     ) -> Result<AnnounceResponse, String> {
-        self.ask_blocking(address, request, local, FAREWELL_TIME)
+        self.ask_within(address, request, local, FAREWELL_TIME)
     }
 
-    fn ask_blocking(
+    fn ask_within(
         &self,
         address: SocketAddr,
         request: Announce,
@@ -247,8 +246,9 @@ mod tests {
             };
             Some([&head, rest].concat())
         });
-        let response =
-            future::block_on(tracker.ask(address, Announce::sample(), &Local::anywhere())).unwrap();
+        let response = tracker
+            .ask(address, Announce::sample(), &Local::anywhere())
+            .unwrap();
         assert_eq!(response.peers, ["127.0.0.1:9".parse().unwrap()]);
         assert_eq!(thread.join().unwrap(), 2);
     }
@@ -257,7 +257,8 @@ mod tests {
     fn an_error_says_what_failed() {
         let (tracker, address, thread) =
             tracker(|datagram| Some([&[0, 0, 0, 3], &datagram[12..16], b"not here"].concat()));
-        let error = future::block_on(tracker.ask(address, Announce::sample(), &Local::anywhere()))
+        let error = tracker
+            .ask(address, Announce::sample(), &Local::anywhere())
             .unwrap_err();
         assert!(error.contains("refused: not here"), "{error}");
         drop(thread);
@@ -266,12 +267,12 @@ mod tests {
         let nobody = Tracker::parse(&format!("udp://{address}")).unwrap();
         let limit = Duration::from_millis(50);
         let error = nobody
-            .ask_blocking(address, Announce::sample(), &Local::anywhere(), limit)
+            .ask_within(address, Announce::sample(), &Local::anywhere(), limit)
             .unwrap_err();
         assert!(error.contains("no answer within 50ms"), "{error}");
         drop(silent);
         let error = nobody
-            .ask_blocking(address, Announce::sample(), &Local::anywhere(), ANSWER_TIME)
+            .ask_within(address, Announce::sample(), &Local::anywhere(), ANSWER_TIME)
             .unwrap_err();
         assert!(error.contains("nobody listens"), "{error}");
     }

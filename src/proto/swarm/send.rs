@@ -417,8 +417,8 @@ impl Swarm {
         true
     }
 
-    /// Begins the next answer: what was promised, first come first served; then the piece that was
-    /// given least often, so that each is somewhere before it is everywhere. At a source that counts
+    /// Begins the next answer: what was promised, first come first served; then, of those that are settled
+    /// first, the piece that was given least often, so that each is somewhere before it is everywhere. At a source that counts
     /// among promises too: what it gives to nobody nobody has.
     fn begin(&mut self, now: Now) -> bool {
         // Who does not take in what it is sent holds up nobody else.
@@ -509,8 +509,12 @@ impl Swarm {
         else {
             return Duration::ZERO;
         };
-        // Whoever is newer than it waits for it.
-        let newness = self.newness(now, conn);
+        // Whoever is newer than it waits for it, unless it gives nothing.
+        let gives = |peer: &Peer| peer.gives(now).is_some();
+        let newness = match self.peers.get(&conn).is_some_and(gives) {
+            true => self.newness(now, conn),
+            false => u32::MAX,
+        };
         let before = |ready: &&Ready| ready.promised || self.newness(now, ready.conn) <= newness;
         let ready = uplink.ready.iter().filter(before).map(|ready| ready.conn);
         let all = ready.chain(uplink.answering.iter().copied());
@@ -521,8 +525,10 @@ impl Swarm {
 
     /// How new a neighbour is: 0 for who has been one for longer than [`SETTLED`], and one more for each
     /// time that it was half as long. When many come at once those who are watching are not to pay for it.
+    /// Nobody is newer than who says itself that it gives nothing, however long it stays.
     pub(super) fn newness(&self, now: Instant, conn: ConnId) -> u32 {
-        let Some(peer) = self.peers.get(&conn) else {
+        let shares = |peer: &&Peer| peer.shares();
+        let Some(peer) = self.peers.get(&conn).filter(shares) else {
             return u32::MAX;
         };
         let stayed = now.since(peer.since).max(NEWEST).as_millis() as u64;

@@ -151,5 +151,6 @@ fn a_link_leads_to_the_peers_that_it_names_and_they_to_the_source() {
         outcome_of("peer exchange"),
         format!("{relay_at} told of 1 peers")
     );
-    assert!(outcome_of(&format!("peer {relay_at}")).starts_with(&relay_at.to_string()));
+    let gone = outcome_of(&format!("peer {relay_at}"));
+    assert!(gone.starts_with(&relay_at.to_string()), "{gone}");
 }

@@ -374,11 +374,19 @@ fn the_upload_rate_is_kept_and_used() {
     }
 }
 
+/// Of one who says that it gives.
+fn gives() -> Live {
+    Live {
+        up: Some(100_000),
+        ..Live::default()
+    }
+}
+
 #[test]
 fn who_asked_late_goes_before_those_who_came_after_it() {
     let mut script = Script::with(Role::Source, |config| config.max_upload_rate = 1_000_000);
     let meet = |script: &mut Script, number| {
-        let conn = script.meet(number, Live::default(), Message::HaveNone);
+        let conn = script.meet(number, gives(), Message::HaveNone);
         script.say(conn, Message::Interested);
         conn
     };
@@ -413,9 +421,11 @@ fn who_asked_late_goes_before_those_who_came_after_it() {
 #[test]
 fn newcomers_are_the_newer_the_shorter_they_are_there() {
     let mut script = Script::viewer();
-    let conn = script.meet(1, Live::default(), Message::HaveNone);
+    let conn = script.meet(1, gives(), Message::HaveNone);
+    let nothing = script.meet(2, Live::default(), Message::HaveNone);
     let mut after = |time| {
         script.pass(time);
+        assert_eq!(script.swarm.newness(script.now.at, nothing), u32::MAX);
         script.swarm.newness(script.now.at, conn)
     };
     let second = Duration::from_secs(1);
