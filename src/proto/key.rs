@@ -8,24 +8,25 @@
 
 //! The broadcaster's key: ECDSA on P-256 (SEC 1, FIPS 186-5), kept as PKCS#8 PEM (RFC 5958).
 //!
-//! A digest is always 32 bytes: p256 would sign a shorter one, even an empty one. Of the two
-//! signatures (r, s) and (r, n − s) that ECDSA gives every digest only the one with the lower s is
-//! made and accepted, so that nobody can turn a signed piece into another that verifies too.
+//! Of the two signatures (r, s) and (r, n − s) that ECDSA gives every message only the one with the
+//! lower s is made and accepted, so that nobody can turn a signed piece into another that verifies too.
+//!
+//! p256 reads, writes and signs. ring verifies, in a third of p256's time: a source signs each
+//! piece once, and most of what a viewer computes is the check of it. Tests hold the two against each
+//! other.
 //!
 //! That signing takes as long whatever the key is, and that its number is overwritten in memory when it
 //! is dropped, is p256's doing; what is read and written of it here is overwritten too ([`Zeroizing`]).
 
 use p256::{
-    ecdsa::{
-        Signature, SigningKey, VerifyingKey,
-        signature::hazmat::{PrehashSigner, PrehashVerifier},
-    },
+    ecdsa::{Signature, SigningKey, VerifyingKey, signature::Signer},
     elliptic_curve::{Generate, scalar::IsHigh},
     pkcs8::{
         AlgorithmIdentifierRef, EncodePrivateKey, LineEnding, ObjectIdentifier, PrivateKeyInfoRef,
         SecretDocument, SubjectPublicKeyInfoRef,
     },
 };
+use ring::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 
 /// Text that is overwritten when it is dropped; what a private key is written and read as.
 pub use p256::elliptic_curve::zeroize::Zeroizing;
@@ -77,9 +78,9 @@ pub struct BadSignature;
 #[derive(Clone)]
 pub struct PrivateKey(SigningKey);
 
-/// What verifies them.
+/// What verifies them: a point that is on the curve.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PublicKey(VerifyingKey);
+pub struct PublicKey([u8; POINT_LEN]);
 
 /// Why a key cannot be read. Tells nothing of a private key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -186,16 +187,15 @@ impl PrivateKey {
     /// What verifies its signatures.
     #[must_use]
     pub fn public_key(&self) -> PublicKey {
-        PublicKey(*self.0.verifying_key())
+        let point = self.0.verifying_key().to_sec1_point(false);
+        let point = point.as_bytes().try_into();
+        PublicKey(point.expect("an uncompressed point has 65 bytes"))
     }
 
-    /// r ‖ s over a SHA-256 digest, s in the lower half. Deterministic (RFC 6979).
+    /// r ‖ s over the message's SHA-256, s in the lower half. Deterministic (RFC 6979).
     #[must_use]
-    pub fn sign(&self, digest: &[u8; 32]) -> [u8; 64] {
-        let signature: Signature = self
-            .0
-            .sign_prehash(digest)
-            .expect("RFC 6979 finds a nonce for every digest");
+    pub fn sign(&self, message: &[u8]) -> [u8; 64] {
+        let signature: Signature = self.0.sign(message);
         signature.normalize_s().to_bytes().into()
     }
 }
@@ -206,35 +206,33 @@ impl PublicKey {
     /// # Errors
     /// [`KeyError`] that names another algorithm or curve.
     pub fn from_der(der: &[u8]) -> Result<Self, KeyError> {
-        match der.strip_prefix(&DER_PREFIX) {
-            Some(point) if point.len() == POINT_LEN && point.first() == Some(&4) => {
-                VerifyingKey::from_sec1_bytes(point)
-                    .map(Self)
-                    .map_err(|_| KeyError::Point)
-            }
-            _ => Err(explain(der)),
-        }
+        let point = der
+            .strip_prefix(&DER_PREFIX)
+            .and_then(|point| <[u8; POINT_LEN]>::try_from(point).ok())
+            .filter(|point| point[0] == 4)
+            .ok_or_else(|| explain(der))?;
+        VerifyingKey::from_sec1_bytes(&point).map_err(|_| KeyError::Point)?;
+        Ok(Self(point))
     }
 
     /// DER SubjectPublicKeyInfo.
     #[must_use]
     pub fn to_der(&self) -> Vec<u8> {
-        let point = self.0.to_sec1_point(false);
-        [&DER_PREFIX, point.as_bytes()].concat()
+        [&DER_PREFIX[..], &self.0].concat()
     }
 
-    /// Whether `signature` (r ‖ s, both ≥ 1, s in the lower half) signs `digest`.
+    /// Whether `signature` (r ‖ s, both ≥ 1, s in the lower half) signs the message's SHA-256.
     ///
     /// # Errors
     /// [`BadSignature`] where it does not.
-    pub fn verify(&self, digest: &[u8; 32], signature: &[u8; 64]) -> Result<(), BadSignature> {
+    pub fn verify(&self, message: &[u8], signature: &[u8; 64]) -> Result<(), BadSignature> {
         // Refuses r and s of zero and from the curve's order up.
-        let signature = Signature::from_slice(signature).map_err(|_| BadSignature)?;
-        if signature.s().is_high().into() {
+        let parts = Signature::from_slice(signature).map_err(|_| BadSignature)?;
+        if parts.s().is_high().into() {
             return Err(BadSignature);
         }
-        self.0
-            .verify_prehash(digest, &signature)
+        UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &self.0)
+            .verify(message, signature)
             .map_err(|_| BadSignature)
     }
 }
@@ -266,8 +264,8 @@ impl std::fmt::Debug for PrivateKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use p256::ecdsa::signature::Verifier;
     use proptest::prelude::*;
-    use sha2::{Digest, Sha256};
 
     const PEM: &str = include_str!("../../tests/data/key.pem");
     const DER: &[u8] = include_bytes!("../../tests/data/pubkey.der");
@@ -306,27 +304,25 @@ mod tests {
             b"F1ABB023518351CD71D881567B1EA663ED3EFCF6C5132B354F28D3B0B7D38367",
             b"019F4113742A2B14BD25926B49C649155F267E60D3814B4C0CC84250E46F0083",
         );
-        let digest = Sha256::digest(b"test").into();
-        assert_eq!(rfc_6979_key().sign(&digest), test);
+        assert_eq!(rfc_6979_key().sign(b"test"), test);
         // Message "sample": s is in the upper half there, so its negative is what we give.
         let high = rfc_6979_signature(
             b"EFD48B2AACB6A8FD1140DD9CD45E81D69D2C877B56AAF991C34D0EA84EAF3716",
             b"F7CB1C942D657C41D436C7A1B6E29F65F3E900DBB9AFF4064DC4AB2F843ACDA8",
         );
-        let digest = Sha256::digest(b"sample").into();
-        let ours = rfc_6979_key().sign(&digest);
+        let ours = rfc_6979_key().sign(b"sample");
         assert_eq!(ours[..32], high[..32]);
         assert_ne!(ours[32..], high[32..]);
         let public = rfc_6979_key().public_key();
-        assert_eq!(public.verify(&digest, &ours), Ok(()));
-        assert_eq!(public.verify(&digest, &high), Err(BadSignature));
+        assert_eq!(public.verify(b"sample", &ours), Ok(()));
+        assert_eq!(public.verify(b"sample", &high), Err(BadSignature));
     }
 
     #[test]
     fn r_and_s_of_zero_or_of_the_order_are_refused() {
-        let digest = [7; 32];
+        let message = [7; 32];
         let key = rfc_6979_key();
-        let good = key.sign(&digest);
+        let good = key.sign(&message);
         let order = data_encoding::HEXUPPER
             .decode(b"FFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551")
             .unwrap();
@@ -334,10 +330,10 @@ mod tests {
             for value in [vec![0; 32], order.clone(), vec![0xff; 32]] {
                 let mut bad = good;
                 bad[part.clone()].copy_from_slice(&value);
-                assert_eq!(key.public_key().verify(&digest, &bad), Err(BadSignature));
+                assert_eq!(key.public_key().verify(&message, &bad), Err(BadSignature));
             }
         }
-        assert_eq!(key.public_key().verify(&digest, &good), Ok(()));
+        assert_eq!(key.public_key().verify(&message, &good), Ok(()));
     }
 
     #[test]
@@ -439,11 +435,11 @@ mod tests {
         let key = PrivateKey::generate();
         let again = PrivateKey::from_pem(&key.to_pem()).unwrap();
         assert_eq!(again.public_key(), key.public_key());
-        let digest = [1; 32];
-        let signature = again.sign(&digest);
-        assert_eq!(key.public_key().verify(&digest, &signature), Ok(()));
+        let message = [1; 32];
+        let signature = again.sign(&message);
+        assert_eq!(key.public_key().verify(&message, &signature), Ok(()));
         let other = PrivateKey::generate().public_key();
-        assert_eq!(other.verify(&digest, &signature), Err(BadSignature));
+        assert_eq!(other.verify(&message, &signature), Err(BadSignature));
     }
 
     proptest! {
@@ -469,13 +465,32 @@ mod tests {
         }
 
         #[test]
-        fn every_signature_verifies_and_no_other_digest_does(digest: [u8; 32], bit in 0usize..256) {
+        fn every_signature_verifies_and_no_other_message_does(
+            message in proptest::collection::vec(any::<u8>(), 1..200), bit: proptest::sample::Index,
+        ) {
             let key = rfc_6979_key();
-            let signature = key.sign(&digest);
-            prop_assert_eq!(key.public_key().verify(&digest, &signature), Ok(()));
-            let mut other = digest;
+            let signature = key.sign(&message);
+            prop_assert_eq!(key.public_key().verify(&message, &signature), Ok(()));
+            let mut other = message;
+            let bit = bit.index(other.len() * 8);
             other[bit / 8] ^= 1 << (bit % 8);
             prop_assert_eq!(key.public_key().verify(&other, &signature), Err(BadSignature));
+        }
+
+        #[test]
+        fn two_libraries_judge_every_signature_alike(
+            message: [u8; 32], bits in proptest::collection::vec(0usize..512, 0..3),
+        ) {
+            let key = PrivateKey::generate();
+            let mut bytes = key.sign(&message);
+            for bit in bits {
+                bytes[bit / 8] ^= 1 << (bit % 8);
+            }
+            let other = Signature::from_slice(&bytes).is_ok_and(|signature| {
+                let is_low = signature.normalize_s() == signature;
+                is_low && key.0.verifying_key().verify(&message, &signature).is_ok()
+            });
+            prop_assert_eq!(key.public_key().verify(&message, &bytes).is_ok(), other);
         }
     }
 }

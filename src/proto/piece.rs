@@ -198,15 +198,9 @@ impl Header {
     }
 }
 
-/// SHA-256 of what the signature covers.
-fn signed_digest(infohash: &Infohash, signed: &[u8], content_digest: &[u8; 32]) -> [u8; 32] {
-    Sha256::new()
-        .chain_update(DOMAIN)
-        .chain_update(infohash.0)
-        .chain_update(signed)
-        .chain_update(content_digest)
-        .finalize()
-        .into()
+/// What the signature covers: of `header` its first part, of the content its SHA-256.
+fn signed_message(infohash: &Infohash, header: &[u8], content_digest: &[u8; 32]) -> Vec<u8> {
+    [DOMAIN, &infohash.0, &header[..SIGNED_LEN], content_digest].concat()
 }
 
 /// A piece whose signature verified or that was signed here.
@@ -354,6 +348,17 @@ impl Verifier {
             piece_length,
         }
     }
+
+    /// `bytes` begin with the header.
+    fn signature(
+        &self,
+        bytes: &[u8],
+        header: &Header,
+        content_digest: &[u8; 32],
+    ) -> Result<(), PieceError> {
+        let message = signed_message(&self.infohash, bytes, content_digest);
+        Ok(self.key.verify(&message, &header.signature)?)
+    }
 }
 
 impl Verify for Verifier {
@@ -363,8 +368,7 @@ impl Verify for Verifier {
             return Err(PieceError::Length(bytes.len()));
         }
         let content_digest = Sha256::digest(&bytes[HEADER_LEN..]).into();
-        let digest = signed_digest(&self.infohash, &bytes[..SIGNED_LEN], &content_digest);
-        self.key.verify(&digest, &header.signature)?;
+        self.signature(&bytes, &header, &content_digest)?;
         Ok(Piece(Arc::new(Sealed {
             header,
             bytes,
@@ -377,8 +381,7 @@ impl Verify for Verifier {
         let content_digest = bytes
             .last_chunk()
             .expect("a proof ends with 32 bytes of digest");
-        let digest = signed_digest(&self.infohash, &bytes[..SIGNED_LEN], content_digest);
-        self.key.verify(&digest, &header.signature)?;
+        self.signature(bytes, &header, content_digest)?;
         Ok(Proof {
             header,
             bytes: *bytes,
@@ -508,9 +511,8 @@ impl Sealer {
             signature: [0; 64],
         };
         let content_digest = Sha256::digest(&draft.bytes[HEADER_LEN..]).into();
-        let signed = header.emit();
-        let digest = signed_digest(&self.infohash, &signed[..SIGNED_LEN], &content_digest);
-        header.signature = self.key.sign(&digest);
+        let message = signed_message(&self.infohash, &header.emit(), &content_digest);
+        header.signature = self.key.sign(&message);
         draft.bytes[..HEADER_LEN].copy_from_slice(&header.emit());
         self.next += 1;
         self.position += header.payload_len();
