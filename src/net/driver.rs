@@ -28,7 +28,7 @@ use super::{
     keeper::{self, Keeper},
     lookup::{HostPort, keep_resolving},
     outlet::Outlet,
-    runtime::{Spawner, TcpStream, connect, sleep_until, unblock_detached},
+    runtime::{Alarm, Spawner, TcpStream, connect, unblock_detached},
     story::Story,
 };
 use crate::proto::{
@@ -120,7 +120,7 @@ async fn next<T>(channel: &Receiver<T>) -> T {
 }
 
 impl Sources {
-    async fn wait(&self, until: Option<Instant>) -> Woken {
+    async fn wait(&self, alarm: &mut Alarm) -> Woken {
         let stop = async {
             let _ = self.stop.recv().await;
             Woken::Stop
@@ -130,7 +130,7 @@ impl Sources {
             Woken::Taken
         };
         let time = async {
-            sleep_until(until).await;
+            alarm.wait().await;
             Woken::Time
         };
         let piece = async { Woken::Piece(next(&self.pieces).await) };
@@ -159,6 +159,7 @@ impl Driver {
         let mut snapshot_at = Instant::now();
         let mut keep_at = snapshot_at + keeper::FIRST;
         let mut shown = true;
+        let mut alarm = Alarm::default();
         self.grant_room();
         'rounds: loop {
             let wake_at = self.act();
@@ -177,8 +178,8 @@ impl Driver {
             // Readers and writers run now; so a flood of inputs cannot keep them waiting.
             future::yield_now().await;
             let show_at = (!shown).then_some(snapshot_at);
-            let until = [wake_at, show_at].into_iter().flatten().min();
-            let mut woken = sources.wait(until).await;
+            alarm.set([wake_at, show_at].into_iter().flatten().min());
+            let mut woken = sources.wait(&mut alarm).await;
             let began = Instant::now();
             loop {
                 shown = shown && matches!(woken, Woken::Time);

@@ -22,6 +22,10 @@ use crate::proto::swarm::Delivery;
 /// hundred milliseconds of stream. What is not taken waits in the swarm's window.
 pub(super) const CAPACITY: usize = 64;
 
+/// So many places are free before the driver is told: once for a few pieces and not for each, and long before
+/// it has none to give.
+const WORTH_TELLING: usize = CAPACITY / 8;
+
 /// What waiting brought.
 #[derive(Debug)]
 pub enum Taken {
@@ -40,7 +44,7 @@ pub enum Taken {
 pub struct Outlet {
     state: Mutex<State>,
     changed: Condvar,
-    /// Tells the driver that something was taken; holds one token at most.
+    /// Tells the driver that there is room again; holds one token at most.
     taken: Sender<()>,
 }
 
@@ -104,8 +108,9 @@ impl Outlet {
         let mut state = self.lock();
         loop {
             if let Some(taken) = state.take() {
+                let freed = state.freed;
                 drop(state);
-                if matches!(taken, Taken::Delivery(_)) {
+                if matches!(taken, Taken::Delivery(_)) && freed >= WORTH_TELLING {
                     // Full means that the driver has not even seen the last token.
                     let _ = self.taken.try_send(());
                 }
@@ -254,14 +259,23 @@ mod tests {
         let (outlet, taken) = Outlet::new();
         assert_eq!(outlet.room(), CAPACITY);
         assert_eq!(outlet.room(), 0);
-        outlet.push(delivery(1));
-        outlet.push(delivery(2));
-        assert!(taken.try_recv().is_err());
+        for sequence in 0..CAPACITY {
+            outlet.push(delivery(sequence as u64));
+        }
+        for _ in 1..WORTH_TELLING {
+            let _ = outlet.take(None);
+        }
+        assert!(taken.try_recv().is_err(), "too little to be told of");
         let _ = outlet.take(None);
         let _ = outlet.take(None);
         assert!(taken.try_recv().is_ok());
         assert!(taken.try_recv().is_err());
-        assert_eq!(outlet.room(), 2);
+        assert_eq!(outlet.room(), WORTH_TELLING + 1);
+        let _ = outlet.take(None);
+        assert!(
+            taken.try_recv().is_err(),
+            "all that it was told of is given"
+        );
     }
 
     #[test]

@@ -23,7 +23,7 @@ use std::{
 };
 
 use async_executor::Executor;
-use async_io::Async;
+use async_io::{Async, Timer};
 use futures_lite::future;
 use rustix::{
     event::{PollFd, PollFlags, Timespec},
@@ -156,6 +156,37 @@ pub(super) async fn sleep_until(moment: Option<Instant>) {
     match moment {
         Some(moment) => sleep(moment.saturating_duration_since(Instant::now())).await,
         None => future::pending().await,
+    }
+}
+
+/// Wakes at a moment that may be changed. Set again to the same one it costs nothing, where a new sleep
+/// would wake the reactor to be told of it.
+#[derive(Debug, Default)]
+pub(super) struct Alarm {
+    moment: Option<Instant>,
+    timer: Option<Timer>,
+}
+
+impl Alarm {
+    /// Is to wake at `moment`, or never.
+    pub(super) fn set(&mut self, moment: Option<Instant>) {
+        if self.moment == moment {
+            return;
+        }
+        self.moment = moment;
+        match (&mut self.timer, moment) {
+            (Some(timer), Some(moment)) => timer.set_at(moment),
+            (timer, moment) => *timer = moment.map(Timer::at),
+        }
+    }
+
+    /// Waits for it; it is set no more then.
+    pub(super) async fn wait(&mut self) {
+        match &mut self.timer {
+            Some(timer) => timer.await,
+            None => future::pending().await,
+        };
+        *self = Self::default();
     }
 }
 
@@ -342,6 +373,24 @@ mod tests {
             (reader, written)
         });
         assert_eq!(reader.join().unwrap(), written as u64);
+    }
+
+    #[test]
+    fn an_alarm_wakes_when_it_was_last_set_to_and_once() {
+        let mut alarm = Alarm::default();
+        let set = |alarm: &mut Alarm, millis| {
+            alarm.set(Some(Instant::now() + Duration::from_millis(millis)));
+        };
+        future::block_on(async {
+            set(&mut alarm, 3_600_000);
+            assert_eq!(future::poll_once(alarm.wait()).await, None);
+            set(&mut alarm, 20);
+            assert_eq!(timeout(LIMIT, alarm.wait()).await, Some(()));
+            assert_eq!(future::poll_once(alarm.wait()).await, None, "it is over");
+            set(&mut alarm, 0);
+            alarm.set(None);
+            assert_eq!(future::poll_once(alarm.wait()).await, None, "it is off");
+        });
     }
 
     #[test]
