@@ -7,96 +7,56 @@
 #
 # SPDX-License-Identifier: MPL-2.0
 
-# Prints figures of this machine, and judges none of them: how soon a viewer sees a picture, the delay
-# that one hop adds at 4 Mbit/s, then processor time and memory of a broadcast and a viewer at 8 Mbit/s, SRT's beside ours.
+# Prints figures of this machine, and judges none of them: livetorrent, SRT (also with less latency, and with
+# AES) and TCP side by side in one run, each side in a process of its own. Delay of one hop, time to the first byte,
+# processor and memory at 2, 4, 8, 50 and 200 Mbit/s, and at 8 once all buffers are full; what a broadcaster of 2 Mbit/s
+# spends on 1, 5, 20 and 50 viewers; the highest rate that arrives whole. Each is measured once before any is
+# measured again. Before that, how soon a viewer of ours sees a picture. Takes half an hour. What the core takes for
+# itself: cargo bench.
 #
-# usage: bench.sh [--seconds N] [--help]
+# usage: bench.sh [--quick] [--json FILE] [--plots FOLDER] [OPTION OF side-by-side]... [--help]
 #
-#   --seconds N   how long each measurement takes (default 20)
+#   --quick          a look, in a minute and a half: no pictures, one round of a second, 2 and 8 Mbit/s, 5 viewers
+#   --json FILE      write all figures to a file
+#   --plots FOLDER   draw them, as SVG
+#   --rounds N, --seconds N, --only NAME,…, --bitrates N,…, --steady N, --audiences N,…, --ladder N,…
+#                    as `cargo run --release --example side-by-side -- --help` tells
 
 set -euo pipefail
 # shellcheck source=pipelines/lib.bash
 source "$(dirname "${BASH_SOURCE[0]}")/lib.bash"
 
-seconds=20
+pictures=true
+json=
+plots=
+options=()
 while (($#)); do
     case $1 in
-        --seconds) seconds=${2-}; shift ;;
+        --quick) pictures=false; options+=("$1") ;;
+        --json) json=${2-}; shift ;;
+        --plots) plots=${2-}; shift ;;
+        --rounds | --seconds | --only | --bitrates | --steady | --audiences | --ladder) options+=("$1" "${2-}"); shift ;;
         -h | --help) usage; exit ;;
         *) usage_error "$1" ;;
     esac
     shift || die "an option lacks its value"
 done
-is_number "$seconds" 5 || die "--seconds needs a number of at least 5"
+[[ -z $plots || -d $plots ]] || die "there is no folder $plots"
 
 use_plugin
-dir=$(mktemp -d)
-children=()
-clean_up() {
-    trap - EXIT INT TERM
-    ((${#children[@]} == 0)) || kill "${children[@]}" 2>/dev/null || true
-    wait
-    rm -rf "$dir"
-}
-trap clean_up EXIT
-trap 'clean_up; exit 130' INT
-trap 'clean_up; exit 143' TERM
-
-# launch NAME PIPELINE: in the background; its process id is then in $!.
-launch() {
-    # shellcheck disable=SC2086 # the pipeline is words
-    gst-launch-1.0 -m $2 >"$dir/$1.log" 2>&1 </dev/null &
-    children+=($!)
-}
-
-# Processor time of a process in clock ticks: user and system.
-ticks() { sed 's/.*) //' "/proc/$1/stat" | awk '{ print $12 + $13 }'; }
-
-# report NAME PID TICKS-BEFORE
-report() {
-    local used memory
-    used=$(($(ticks "$2") - $3))
-    memory=$(awk '/^VmHWM/ { print $2 }' "/proc/$2/status")
-    awk -v name="$1" -v used="$used" -v rate="$(getconf CLK_TCK)" -v seconds="$seconds" -v memory="$memory" \
-        'BEGIN { printf "%-28s %5.1f %% of a core   at most %5.1f MiB\n", name, 100 * used / rate / seconds, memory / 1024 }'
-}
-
-# pair NAME SINK SOURCE: a broadcast of the file and a viewer of it, measured once both run.
-pair() {
-    local sink viewer sink_ticks viewer_ticks
-    launch "$1-sink" "filesrc location=$dir/8M.ts ! tsparse set-timestamps=true ! $2"
-    sink=$!
-    sleep 2
-    launch "$1-src" "$3 ! fakesink"
-    viewer=$!
-    sleep 3
-    sink_ticks=$(ticks "$sink")
-    viewer_ticks=$(ticks "$viewer")
-    sleep "$seconds"
-    report "$1, sink" "$sink" "$sink_ticks"
-    report "$1, source" "$viewer" "$viewer_ticks"
-    kill "$sink" "$viewer"
-    wait "$sink" "$viewer" || true
-    children=()
-}
-
-say "From PLAYING to the first picture, ten times, with a key frame a second"
-(cd "$project" && cargo run --release --locked --quiet --example start-time -- 10 1000)
-
-say "Delay of one hop at 4 Mbit/s, from the sink's pad to the source's"
-(cd "$project" && cargo run --release --locked --quiet --example hop-delay -- "$seconds" 4000000)
-
-gst-launch-1.0 -q videotestsrc num-buffers=$(((seconds + 15) * 25)) pattern=snow \
-    ! video/x-raw,width=640,height=360,framerate=25/1 \
-    ! x264enc tune=zerolatency speed-preset=ultrafast bitrate=8000 key-int-max=25 \
-    ! mpegtsmux ! filesink location="$dir/8M.ts"
-say "Processor and memory at $(($(stat --format=%s "$dir/8M.ts") * 8 / (seconds + 15) / 1000)) kbit/s, over $seconds s"
-pair livetorrent \
-    "livetorrentsink name=bench location=$dir/bench.tstream port=0 public-address=127.0.0.1" \
-    "livetorrentsrc location=$dir/bench.tstream port-mapping=false peer-cache=$dir/peers"
-if gst-inspect-1.0 --exists srtsink; then
-    pair srt "srtsink uri=srt://127.0.0.1:17764?mode=listener wait-for-connection=false" \
-        "srtsrc uri=srt://127.0.0.1:17764"
-else
-    say "no SRT here to compare with"
+# Where the plugin is of a build of ours, what measures may lie beside it, built already.
+measure=$plugin_dir/examples/side-by-side
+if [[ -z ${LIVETORRENT_PLUGIN_DIR-} || ! -x $measure ]]; then
+    (cd "$project" && cargo build --release --locked --quiet --example side-by-side --example start-time)
+    measure=${CARGO_TARGET_DIR:-$project/target}/release/examples/side-by-side
 fi
+dir=$(mktemp --directory)
+trap 'rm -rf "$dir"' EXIT
+
+if $pictures; then
+    say "From PLAYING to the first picture, ten times, with a key frame a second"
+    "${measure%/*}/start-time" 10 1000
+fi
+: "${json:=$dir/figures.json}"
+"$measure" "${options[@]}" --json "$json"
+[[ -z $plots ]] || python3 "$project/pipelines/plots.py" "$json" "$plots"

@@ -70,6 +70,7 @@ tests/install.sh
 tests/status-page.sh || (($? == 77))
 tests/go-live.sh
 tests/pipelines.sh
+tests/speed.sh
 # Without root or namespaces it says so and leaves with 77.
 tests/cables.sh || (($? == 77))
 tests/lan.sh || (($? == 77))
