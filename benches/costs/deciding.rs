@@ -280,7 +280,7 @@ impl World {
         }
     }
 
-    /// All that comes of a piece, from when the first shows it to when it is passed on.
+    /// All that comes of a piece, from when the first shows it to when it is held.
     fn round(&mut self, piece: &Piece) {
         self.shown(piece);
         self.given(piece);
@@ -307,8 +307,8 @@ fn live(piece: &Piece) -> Live {
     }
 }
 
-/// A piece, from the first neighbour that shows it: a HAVE of each, the request, the piece, and what all
-/// are told of it. Per second these are messages in and out.
+/// A piece, from the first neighbour that shows it to when it is held: a HAVE of each, the request and the
+/// piece. Nobody is told of it, since all have it. Per second these are messages in and out.
 #[divan::bench(args = NEIGHBOURS, sample_count = 200, sample_size = 10)]
 fn piece(bencher: Bencher<'_, '_>, neighbours: usize) {
     let (mut world, mut broadcast) = World::new(neighbours);

@@ -8,7 +8,7 @@
 
 //! What is measured, as pipelines.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 /// A way to bring bytes from one process to others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,11 +28,13 @@ pub(crate) enum Candidate {
 }
 
 /// Where the two sides meet.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Meeting<'a> {
-    pub(crate) folder: &'a Path,
+#[derive(Debug)]
+pub(crate) struct Meeting {
+    /// Where livetorrent's files are.
+    pub(crate) folder: PathBuf,
     /// A port that is free, for those that cannot pick one and tell.
     pub(crate) port: u16,
+    /// Bits/s.
     pub(crate) bitrate: u64,
     /// Whether it is about delay, and not about how many watch.
     pub(crate) quick: bool,
@@ -90,7 +92,7 @@ impl Candidate {
     }
 
     /// The sink, which is called `to`.
-    pub(crate) fn sink(self, meeting: Meeting<'_>) -> String {
+    pub(crate) fn sink(self, meeting: &Meeting) -> String {
         let port = meeting.port;
         match self {
             Self::Nothing => "fakesink name=to sync=false".to_owned(),
@@ -111,7 +113,7 @@ impl Candidate {
     }
 
     /// The source of a viewer with this number, which is called `from`.
-    pub(crate) fn source(self, meeting: Meeting<'_>, viewer: usize) -> String {
+    pub(crate) fn source(self, meeting: &Meeting, viewer: usize) -> String {
         let port = meeting.port;
         match self {
             Self::Nothing => "fakesrc name=from num-buffers=0".to_owned(),

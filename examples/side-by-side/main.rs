@@ -24,9 +24,8 @@ use std::{error::Error, ffi::OsString, fs, path::PathBuf, process::ExitCode, tim
 use lexopt::{Arg, Parser, ValueExt as _};
 use serde_json::json;
 
-use candidate::Candidate;
+use candidate::{Candidate, Meeting};
 use rounds::Plan;
-use side::Place;
 
 const USAGE: &str = "\
 usage: side-by-side [OPTION]...
@@ -166,7 +165,7 @@ fn side(arguments: impl Iterator<Item = OsString>) -> Result<(), Box<dyn Error>>
     };
     let candidate = Candidate::of_name(candidate).ok_or("no such candidate")?;
     let viewers: usize = viewers.parse()?;
-    let place = Place {
+    let meeting = Meeting {
         folder: folder.into(),
         port: port.parse()?,
         bitrate: bitrate.parse()?,
@@ -174,8 +173,8 @@ fn side(arguments: impl Iterator<Item = OsString>) -> Result<(), Box<dyn Error>>
     };
     gst::init()?;
     let figures = match way.as_str() {
-        "send" => side::send(candidate, place.meeting())?,
-        _ => side::receive(candidate, place.meeting(), viewers)?,
+        "send" => side::send(candidate, &meeting)?,
+        _ => side::receive(candidate, &meeting, viewers)?,
     };
     println!("{figures}");
     Ok(())

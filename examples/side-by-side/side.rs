@@ -12,7 +12,6 @@
 use std::{
     error::Error,
     io::{BufRead, stdin},
-    path::PathBuf,
     sync::{Arc, Mutex, PoisonError, mpsc},
     time::{Duration, Instant},
 };
@@ -104,7 +103,7 @@ fn uploaded(candidate: Candidate, sink: &gst::Element) -> u64 {
 }
 
 /// Broadcasts.
-pub(crate) fn send(candidate: Candidate, meeting: Meeting<'_>) -> Result<Value, Box<dyn Error>> {
+pub(crate) fn send(candidate: Candidate, meeting: &Meeting) -> Result<Value, Box<dyn Error>> {
     let pipeline = gst::Pipeline::new();
     let television = Television::new(meeting.bitrate);
     let sink = parse(&candidate.sink(meeting))?;
@@ -203,7 +202,7 @@ impl Viewer {
 /// Watches, so many at a time.
 pub(crate) fn receive(
     candidate: Candidate,
-    meeting: Meeting<'_>,
+    meeting: &Meeting,
     count: usize,
 ) -> Result<Value, Box<dyn Error>> {
     let viewers = (0..count)
@@ -241,24 +240,4 @@ pub(crate) fn receive(
         viewer.pipeline.set_state(gst::State::Null)?;
     }
     Ok(figures)
-}
-
-/// Where a side's command line says they meet.
-#[derive(Debug)]
-pub(crate) struct Place {
-    pub(crate) folder: PathBuf,
-    pub(crate) port: u16,
-    pub(crate) bitrate: u64,
-    pub(crate) quick: bool,
-}
-
-impl Place {
-    pub(crate) fn meeting(&self) -> Meeting<'_> {
-        Meeting {
-            folder: &self.folder,
-            port: self.port,
-            bitrate: self.bitrate,
-            quick: self.quick,
-        }
-    }
 }
