@@ -14,7 +14,7 @@ use std::{collections::BTreeMap, thread, time::Duration};
 use serde_json::{Map, Value, json};
 
 use super::{
-    candidate::{Candidate, piece_size},
+    candidate::Candidate,
     pair::{Figures, Trial, run},
 };
 
@@ -133,7 +133,8 @@ impl Plan {
             row.insert("candidate".to_owned(), trial.candidate.name().into());
             row.insert("bitrate".to_owned(), trial.bitrate.into());
             row.insert("viewers".to_owned(), trial.viewers.into());
-            row.insert("piece-size".to_owned(), piece_size(trial.bitrate).into());
+            let piece_size = trial.candidate.piece_size(trial.bitrate);
+            row.insert("piece-size".to_owned(), piece_size.into());
             row.extend(
                 rounds
                     .into_iter()

@@ -89,7 +89,7 @@ fn inner(bin: &gst::Element, name: &str) -> Option<gst::Element> {
 fn uploaded(candidate: Candidate, sink: &gst::Element) -> u64 {
     match candidate {
         Candidate::Nothing => 0,
-        Candidate::Livetorrent => {
+        Candidate::Livetorrent | Candidate::LivetorrentLarge => {
             let stats = sink.property::<gst::Structure>("stats");
             let field = |name| stats.get::<u64>(name).unwrap_or_default();
             field("bytes-uploaded") + field("overhead-bytes")
