@@ -437,27 +437,24 @@ impl Swarm {
             self.timers.at_latest(Timer::Uplink, until);
         }
         let small = self.uplink.small();
-        let mut next: Option<((bool, u32, u32), usize)> = None;
-        for (at, ready) in self.uplink.ready.iter().enumerate() {
-            let copies = self.copies.get(ready.sequence).copied().unwrap_or(0);
-            let first_copies = !ready.promised || self.viewer.is_none();
-            let copies = if first_copies { copies } else { 0 };
-            let newness = if ready.promised {
-                0
-            } else {
-                self.newness(now.at, ready.conn)
-            };
-            let rank = (!ready.promised, newness, copies);
-            let takes = (ready.promised || crowded.is_none())
-                && self
-                    .peers
-                    .get(&ready.conn)
-                    .is_some_and(|peer| peer.answer.is_none() && peer.unsent < small);
-            if takes && next.is_none_or(|(first, _)| rank < first) {
-                next = Some((rank, at));
+        let takes = |ready: &Ready| {
+            let peer = self.peers.get(&ready.conn);
+            (ready.promised || crowded.is_none())
+                && peer.is_some_and(|peer| peer.answer.is_none() && peer.unsent < small)
+        };
+        let rank = |ready: &Ready| {
+            let copies = || self.copies.get(ready.sequence).copied().unwrap_or(0);
+            match ready.promised {
+                true if self.viewer.is_some() => (false, 0, 0),
+                true => (false, 0, copies()),
+                false => (true, self.newness(now.at, ready.conn), copies()),
             }
-        }
-        let Some(ready) = next.and_then(|(_, at)| self.uplink.ready.remove(at)) else {
+        };
+        let able = self.uplink.ready.iter().enumerate();
+        let able = able.filter(|(_, ready)| takes(ready));
+        // Of equals the first.
+        let next = able.min_by_key(|(_, ready)| rank(ready)).map(|(at, _)| at);
+        let Some(ready) = next.and_then(|at| self.uplink.ready.remove(at)) else {
             return false;
         };
         if ready.promised {
