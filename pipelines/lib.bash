@@ -30,6 +30,15 @@ usage() {
 # Takes `usage_error OPTION`, the last case of every option loop.
 usage_error() { die "what is '$1'? See ${0##*/} --help"; }
 
+# Takes no_options "$@": of a script that has no option but --help.
+no_options() {
+    case ${1-} in
+        '') ;;
+        -h | --help) usage; exit ;;
+        *) usage_error "$1" ;;
+    esac
+}
+
 # Whether $1 is a whole number, at least $2 (default 1).
 is_number() { [[ $1 =~ ^[0-9]{1,9}$ ]] && ((10#$1 >= ${2:-1})); }
 

@@ -17,11 +17,7 @@ set -euo pipefail
 # shellcheck source=pipelines/lib.bash
 source "$(dirname "${BASH_SOURCE[0]}")/../pipelines/lib.bash"
 
-case ${1-} in
-    '') ;;
-    -h | --help) usage; exit ;;
-    *) usage_error "$1" ;;
-esac
+no_options "$@"
 
 # They hold the elements to a second, of which the checker takes the most.
 readonly too_slow=(a_signal_handler_may_stop_either_element states_cycle_quickly_and_again)

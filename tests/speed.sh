@@ -16,11 +16,7 @@ set -euo pipefail
 # shellcheck source=pipelines/lib.bash
 source "$(dirname "${BASH_SOURCE[0]}")/../pipelines/lib.bash"
 
-case ${1-} in
-    '') ;;
-    -h | --help) usage; exit ;;
-    *) usage_error "$1" ;;
-esac
+no_options "$@"
 
 "$project/pipelines/setup.sh" --check
 dir=$(mktemp --directory)

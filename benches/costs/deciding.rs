@@ -109,21 +109,12 @@ impl World {
         let info = Info::new("bench", PIECE_LENGTH, lap, key.public_key()).expect("it is valid");
         let metainfo = Arc::new(Metainfo::new(info));
         let infohash = metainfo.info.infohash();
+        let role = Role::Viewer {
+            latency: Duration::from_secs(1),
+        };
         let config = Config {
-            metainfo,
-            role: Role::Viewer {
-                latency: Duration::from_secs(1),
-            },
-            peer_id: *b"-LV0100-ourselves001",
-            listen_port: 7764,
             max_peers: neighbours,
-            max_uploads: 7,
-            upload_enabled: true,
-            upload_budget: 0.0,
-            max_upload_rate: 0,
-            buffer_size: 64 << 20,
-            pex: true,
-            seed: 1,
+            ..Config::new(metainfo, role, *b"-LV0100-ourselves001", 7764, 1)
         };
         let now = Now {
             at: Instant::from_micros(1_000_000),

@@ -58,18 +58,8 @@ impl Stream {
         peer_id[8..].fill_with(|| fastrand::u8(..));
         Options {
             swarm: Config {
-                metainfo: Arc::clone(&self.metainfo),
-                role,
-                peer_id,
-                listen_port: 0,
-                max_peers: 50,
-                max_uploads: 7,
-                upload_enabled: true,
-                upload_budget: 0.0,
-                max_upload_rate: 0,
                 buffer_size: 16 << 20,
-                pex: true,
-                seed: fastrand::u64(..),
+                ..Config::new(self.metainfo.clone(), role, peer_id, 0, fastrand::u64(..))
             },
             listener: Listener::bind(&[LOOPBACK], 0).unwrap(),
             addresses: vec![LOOPBACK],

@@ -164,23 +164,11 @@ impl Network {
         let mut peer_id = *b"-LV0100-            ";
         peer_id[8..16].copy_from_slice(&self.now.as_micros().to_be_bytes());
         peer_id[16..].copy_from_slice(&octets);
-        let config = Config {
-            metainfo: self.metainfo.clone(),
-            role,
-            peer_id,
-            listen_port: 7764,
-            max_peers: 50,
-            max_uploads: 7,
-            upload_enabled: true,
-            upload_budget: 0.0,
-            max_upload_rate: 0,
-            buffer_size: 64 << 20,
-            pex: true,
-            seed: self
-                .seed
-                .wrapping_mul(1_000_003)
-                .wrapping_add(number as u64),
-        };
+        let seed = self
+            .seed
+            .wrapping_mul(1_000_003)
+            .wrapping_add(number as u64);
+        let config = Config::new(self.metainfo.clone(), role, peer_id, 7764, seed);
         Host {
             swarm: Swarm::new(config, self.clock()),
             deliveries: Vec::new(),

@@ -90,6 +90,34 @@ pub struct Config {
     pub seed: u64,
 }
 
+impl Config {
+    /// What a user has who sets nothing: fifty connections, seven uploads, 64 MiB, no limit of what is
+    /// uploaded. Takes in others at `listen_port`.
+    #[must_use]
+    pub const fn new(
+        metainfo: Arc<Metainfo>,
+        role: Role,
+        peer_id: [u8; 20],
+        listen_port: u16,
+        seed: u64,
+    ) -> Self {
+        Self {
+            metainfo,
+            role,
+            peer_id,
+            listen_port,
+            max_peers: 50,
+            max_uploads: 7,
+            upload_enabled: true,
+            upload_budget: 0.0,
+            max_upload_rate: 0,
+            buffer_size: 64 << 20,
+            pex: true,
+            seed,
+        }
+    }
+}
+
 /// Why an address is worth a try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {

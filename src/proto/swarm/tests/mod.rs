@@ -81,20 +81,8 @@ impl Script {
 
     fn with(role: Role, change: impl FnOnce(&mut Config)) -> Self {
         let key = PrivateKey::generate();
-        let mut config = Config {
-            metainfo: Arc::new(metainfo(&key)),
-            role,
-            peer_id: *b"-LV0100-ourselves001",
-            listen_port: 7764,
-            max_peers: 50,
-            max_uploads: 7,
-            upload_enabled: true,
-            upload_budget: 0.0,
-            max_upload_rate: 0,
-            buffer_size: 64 << 20,
-            pex: true,
-            seed: 1,
-        };
+        let peer_id = *b"-LV0100-ourselves001";
+        let mut config = Config::new(Arc::new(metainfo(&key)), role, peer_id, 7764, 1);
         change(&mut config);
         let metainfo = config.metainfo.clone();
         let now = Now {
