@@ -25,13 +25,16 @@ use super::{
 };
 
 /// How far ahead is asked: the request has to be there before the piece, across the world and
-/// through a short stall of ours.
+/// through a short stall of ours. No farther: all that was asked of who lets us down is late.
 const HORIZON: Duration = Duration::from_millis(500);
-/// The same in pieces, where pieces are few.
-const HORIZON_AT_LEAST: u64 = 4;
+/// The same in pieces, where pieces are few: with less than one request on its way in each class, all of a
+/// class waits behind whatever holds up the next.
+const HORIZON_AT_LEAST: u64 = 10;
 /// Who still has to fetch so much of what exists does not ask for more: what comes is to come in
 /// order.
 const CATCHING_UP: Duration = Duration::from_millis(1250);
+/// The same in pieces, where pieces are few.
+const CATCHING_UP_AT_LEAST: u64 = 4;
 /// Another parent has to promise so much less delay.
 const BETTER_BY: Duration = Duration::from_millis(40);
 /// Who can be called asks others of the kind only where none that cannot be called gives as much sooner than
@@ -90,7 +93,7 @@ impl Swarm {
         let (Some(next), Some(tip)) = (next, self.tip_sequence()) else {
             return;
         };
-        let much = self.pace.pieces_in(CATCHING_UP).max(HORIZON_AT_LEAST);
+        let much = self.pace.pieces_in(CATCHING_UP).max(CATCHING_UP_AT_LEAST);
         if self.end.is_some() || self.wanted.unasked_count() as u64 > much {
             return;
         }

@@ -102,6 +102,8 @@ use watch::Viewer;
 
 /// How often deadlines of peers, promises and announcements are looked at.
 const HOUSEKEEPING: Duration = Duration::from_millis(250);
+/// Bytes of IPv4 and TCP header that a message has which goes alone.
+const SEGMENT_HEADER: usize = 40;
 /// Relays that a user can name.
 const MAX_AUXILIARIES: usize = 256;
 /// Most events that wait to be polled; the oldest leave.
@@ -121,6 +123,8 @@ struct Counters {
     uploaded: u64,
     downloaded: u64,
     overhead: u64,
+    /// What is not pieces, with the headers of its segments.
+    talk_rate: Rate,
     verified: u64,
     rejected: u64,
     duplicate: u64,
@@ -551,7 +555,10 @@ impl Swarm {
                 peer.upload_rate.add(now, block.len());
                 self.counters.overhead += (bytes - block.len()) as u64;
             }
-            _ => self.counters.overhead += bytes as u64,
+            _ => {
+                self.counters.overhead += bytes as u64;
+                self.counters.talk_rate.add(now, bytes + SEGMENT_HEADER);
+            }
         }
         self.out.push_back(Output::Send { conn, message });
     }

@@ -40,6 +40,11 @@ const PLENTY: usize = 18;
 const FOR_A_COPY: f64 = 10.0;
 /// No uplink makes it more than for so many copies.
 const MOST_COPIES: f64 = 4.0;
+/// Where pieces are shorter than so many bytes there are fewer neighbours, by as much as they are shorter:
+/// each is told of each piece, and that would take as much as the pieces.
+const LONG_PIECE: f64 = 15_000.0;
+/// But no fewer than this part of them.
+const FEWEST: f64 = 0.6;
 /// Who has fewer peers tries those that the user or the `.tstream` names at least so often.
 pub(super) const LONELY: usize = 3;
 const RETRY_LONELY: Duration = Duration::from_secs(4);
@@ -254,7 +259,14 @@ impl Swarm {
     fn enough_peers(&self) -> usize {
         let more = self.unfed_for.as_micros() / ONE_MORE_EVERY.as_micros();
         let more = usize::try_from(more).unwrap_or(MOST_MORE).min(MOST_MORE);
-        self.config.max_peers.min(ENOUGH_PEERS + more)
+        let enough = self.affordable(ENOUGH_PEERS as f64);
+        self.config.max_peers.min(enough + more)
+    }
+
+    /// How many neighbours of so many are worth what it takes to tell them of each piece.
+    fn affordable(&self, neighbours: f64) -> usize {
+        let part = self.pace.piece_bytes() / LONG_PIECE;
+        (neighbours * part.clamp(FEWEST, 1.0)) as usize
     }
 
     fn is_connected_to(&self, now: Instant, address: SocketAddr) -> bool {
@@ -282,8 +294,8 @@ impl Swarm {
             Role::Source => self.config.max_peers,
             Role::Viewer { .. } => {
                 let copies = self.copies_carried().unwrap_or(1.0).min(MOST_COPIES);
-                let plenty = PLENTY + (copies * FOR_A_COPY) as usize;
-                self.config.max_peers.min(plenty)
+                let plenty = PLENTY as f64 + copies * FOR_A_COPY;
+                self.config.max_peers.min(self.affordable(plenty))
             }
         }
     }

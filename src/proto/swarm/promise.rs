@@ -51,6 +51,9 @@ const RELAYS: Duration = Duration::from_secs(3);
 const STRANGER: Duration = Duration::from_secs(1);
 /// What a source keeps of its budget for pieces that went astray.
 const FOR_STRAYS: f64 = 1.0 / CLASSES as f64;
+/// The part of its uplink that a source uses. All begins there: where it is full every piece is late
+/// everywhere.
+const USED_AT_SOURCE: f64 = 0.92;
 
 /// What it costs the swarm to give a class to this peer rather than to another, beyond the hops:
 /// `ours` is how far from the source we are in it, `open` whether we can be called.
@@ -90,7 +93,7 @@ impl Swarm {
         let most = if auxiliary {
             usize::MAX
         } else if self.viewer.is_none() && !self.others_relay(conn) {
-            self.most_copies().ceil() as usize
+            self.most_copies(now).ceil() as usize
         } else {
             0
         };
@@ -139,8 +142,20 @@ impl Swarm {
             .is_some_and(|time| time > most)
     }
 
-    /// Most copies that a source may promise.
-    fn most_copies(&self) -> f64 {
+    /// Most copies that a source may promise: what its user allows, and its uplink carries beside what it
+    /// has to say to everybody.
+    fn most_copies(&self, now: Instant) -> f64 {
+        let allowed = self.allowed_copies();
+        let Some(capacity) = self.uplink.capacity() else {
+            return allowed;
+        };
+        let room = capacity as f64 * USED_AT_SOURCE - self.counters.talk_rate.per_second(now);
+        let carried = room / self.pace.bytes_per_second() - FOR_STRAYS;
+        allowed.min(carried.max(1.0))
+    }
+
+    /// Most copies that the user of a source allows it to promise.
+    fn allowed_copies(&self) -> f64 {
         let budget = self.config.upload_budget;
         if budget > 0.0 {
             (budget - FOR_STRAYS).max(budget.min(1.0))
@@ -245,15 +260,19 @@ impl Swarm {
         self.uplink
             .set_budget(now.at, budget * self.pace.bytes_per_second());
         let neighbours = watching.min(self.config.max_uploads).max(1);
+        let most = self.most_copies(now.at);
         let copies = if watching > self.config.max_uploads {
             // Among many each is the root of as few classes as the budget allows and spends its uplink on those.
-            let each = (self.most_copies() * CLASSES as f64 / neighbours as f64).floor();
-            let roots = (neighbours as f64 * each.max(1.0)).max(CLASSES as f64);
-            (roots / CLASSES as f64).min(self.most_copies())
+            let classes = CLASSES as f64;
+            let each = (self.allowed_copies() * classes / neighbours as f64).floor();
+            let each = each.max(1.0);
+            let carried = (most * classes / each).floor() * each;
+            let roots = (neighbours as f64 * each).min(carried).max(classes);
+            (roots / classes).min(most)
         } else if self.has_one_for_each() {
             watching as f64
         } else {
-            self.most_copies().min(watching as f64)
+            most.min(watching as f64)
         };
         self.uplink.carrier.allow(copies.max(1.0), neighbours);
     }

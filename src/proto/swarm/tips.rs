@@ -25,19 +25,23 @@ use super::{
     links::Farewell,
 };
 
-/// How often a viewer tells what changed. The clause allows four times a second; the pieces
-/// themselves tell the same sooner, so seldom is enough and an eighth of the overhead.
+/// How often what changed is told at least. The clause allows four times a second; the pieces
+/// themselves tell the same sooner, so seldom is enough and an eighth of the overhead. Who has no pieces
+/// takes the source to be away after three seconds without a newer tip.
 const TELL_EVERY: Duration = Duration::from_secs(2);
-/// The same at the source, whose newest pieces nobody else tells of.
-const TELL_EVERY_SOURCE: Duration = Duration::from_secs(1);
 /// The clause's own limit, for what cannot wait: the first tip, a START, an END, and the first way to
 /// the source in a class.
 pub(super) const TELL_AT_MOST: Duration = Duration::from_millis(250);
 /// What neighbours go by when they look for a parent is told sooner. More often it would cost them
-/// more than it helps: in a flash crowd everything changes all the time. The least of the three.
+/// more than it helps: in a flash crowd everything changes all the time. So does a source what changed:
+/// nobody else tells of its newest pieces.
 const TELL_NEWS: Duration = Duration::from_secs(1);
-/// A stream of so many bytes a second or more (2.5 Mbit/s) has room for that.
-const USUAL_STREAM: f64 = 312_500.0;
+/// What is told takes no more than this part of the stream, or a slow one would be talk for the most part;
+const TALK: f64 = 0.02;
+/// but nobody is so slow that so many bytes a second are too much.
+const TALK_AT_LEAST: f64 = 1000.0;
+/// Bytes that it takes to tell one neighbour, with the headers of its segment.
+const TOLD: f64 = 300.0;
 /// How far past our tip we keep requests.
 const AHEAD: Duration = Duration::from_millis(1500);
 /// The same in pieces, where pieces are few.
@@ -287,18 +291,19 @@ impl Swarm {
         }
         let news = self.news(now.at);
         let moved = self.peers.get(&conn).is_some_and(|p| p.told_news != news);
-        let interval = match self.config.role {
-            _ if moved => self.tell_news(),
-            Role::Source => TELL_EVERY_SOURCE,
-            Role::Viewer { .. } => TELL_EVERY,
+        let interval = if moved || self.viewer.is_none() {
+            self.tell_news()
+        } else {
+            TELL_EVERY
         };
         self.tell_live_after(now, conn, interval);
     }
 
-    /// How often news is told: of a slow stream it would be as much as the stream.
+    /// How often news is told.
     fn tell_news(&self) -> Duration {
-        let slower = (USUAL_STREAM / self.pace.bytes_per_second()).max(1.0);
-        TELL_NEWS.mul_f64(slower).min(TELL_EVERY)
+        let all = self.peers.len() as f64 * TOLD;
+        let rate = (self.pace.bytes_per_second() * TALK).max(TALK_AT_LEAST);
+        Duration::from_secs_f64(all / rate).clamp(TELL_NEWS, TELL_EVERY)
     }
 
     fn tell_live_after(&mut self, now: Now, conn: ConnId, interval: Duration) {

@@ -91,7 +91,7 @@ fn who_lost_its_way_follows_only_who_is_nearer_or_shows_what_it_lacks() {
 #[test]
 fn a_viewer_that_nobody_feeds_looks_for_others_and_lets_go_of_those_of_no_use() {
     let mut script = Script::viewer();
-    let piece = script.seal(300, Flags::RANDOM_ACCESS);
+    let piece = script.seal(15_000, Flags::RANDOM_ACCESS);
     let enough = ENOUGH_PEERS as u64 + 1;
     for number in 1..=enough {
         script.meet(number, Script::tip_of(&piece), Message::HaveNone);
@@ -104,7 +104,7 @@ fn a_viewer_that_nobody_feeds_looks_for_others_and_lets_go_of_those_of_no_use() 
     assert_eq!(script.dialled, []);
     assert_eq!(script.hung_up, []);
     for _ in 0..15 {
-        let tip = script.seal(300, Flags::RANDOM_ACCESS);
+        let tip = script.seal(15_000, Flags::RANDOM_ACCESS);
         script.announce(ConnId(1), Script::tip_of(&tip));
         script.pass(Duration::from_secs(1));
     }

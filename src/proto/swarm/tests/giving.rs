@@ -231,23 +231,6 @@ fn a_request_for_a_part_of_a_piece_ends_the_connection_without_blame() {
 }
 
 #[test]
-fn changes_are_told_at_most_four_times_a_second() {
-    let mut script = Script::new(Role::Source);
-    let conn = script.meet(1, Live::default(), Message::HaveNone);
-    script.publish(100);
-    script.take_sent(conn);
-    for _ in 0..100 {
-        script.publish(100);
-        script.pass(Duration::from_millis(100));
-    }
-    let told = script.take_sent(conn).into_iter();
-    let told = told
-        .filter(|m| matches!(m, Message::Extended { id: 13, .. }))
-        .count();
-    assert!((8..=40).contains(&told), "{told} in ten seconds");
-}
-
-#[test]
 fn a_tip_is_announced_before_a_have_that_is_far_past_the_last_one() {
     let mut script = Script::new(Role::Source);
     let conn = script.meet(1, Live::default(), Message::HaveNone);

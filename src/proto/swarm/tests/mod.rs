@@ -17,6 +17,7 @@ mod giving;
 mod greeting;
 mod playing;
 mod race;
+mod talk;
 mod watching;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
