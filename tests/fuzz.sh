@@ -78,11 +78,15 @@ binaries=$(dirname "$(find "$work" -path '*/release/*' -name "${targets[0]}" -ty
 
 # run TARGET: its words in TARGET.log; a line for it, and its status.
 run() {
-    local corpus=$work/corpus/$1 found=$work/found/$1/ from=()
+    local corpus=$work/corpus/$1 found=$work/found/$1/ from=() child=
     mkdir -p "$corpus" "$found"
     [[ ! -d fuzz/seeds/$1 ]] || from=("fuzz/seeds/$1")
-    if "$binaries/$1" "$corpus" "${from[@]}" -max_total_time="$seconds" -max_len="$longest" \
-        -rss_limit_mb="$memory" -timeout="$patience" -artifact_prefix="$found" >"$work/$1.log" 2>&1; then
+    # Whoever is ended has found nothing.
+    trap 'kill $child; wait $child; exit 143' TERM
+    "$binaries/$1" "$corpus" "${from[@]}" -max_total_time="$seconds" -max_len="$longest" \
+        -rss_limit_mb="$memory" -timeout="$patience" -artifact_prefix="$found" >"$work/$1.log" 2>&1 &
+    child=$!
+    if wait "$child"; then
         say "$1: $(sed -n 's/^Done \(.*\)/\1/p' "$work/$1.log"), nothing found"
     else
         tail -n 40 "$work/$1.log"

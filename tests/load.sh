@@ -51,7 +51,7 @@ readonly subnet=10.78.0
 # As many as one address may have at the source (PROTOCOL §4).
 readonly per_host=4
 # Connections of each of the others: the source and some more; those that the viewer calls have room for it.
-readonly others_peers=6 called_peers=40
+readonly others_peers=3 called_peers=40
 # ms
 readonly latency=2000
 # Lines of the table.
