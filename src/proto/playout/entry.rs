@@ -26,8 +26,9 @@ const SEARCH: Duration = Duration::from_secs(5);
 /// order: so long a hole is none yet.
 const SETTLING: Duration = Duration::from_millis(500);
 /// An entry that does not hold what follows it is waited with for so long. In a swarm that has just
-/// begun pieces come late at first, and who starts at once shows holes.
-const GATHERING: Duration = Duration::from_secs(2);
+/// begun pieces come late at first, and who starts at once shows holes. Longer, and in a crowd of newcomers
+/// one of twenty would see nothing for more than four seconds.
+const GATHERING: Duration = Duration::from_millis(1600);
 /// An older entry has to be there after so long, or the newer one comes first anyway.
 const LOOKS_BACK_FOR: Duration = Duration::from_secs(1);
 /// An entry that is due so soon is better than an older one that is due already.
