@@ -50,7 +50,8 @@ is_number "$bitrate" 200000 || die "--bitrate needs a number of at least 200000"
 readonly subnet=10.78.0
 # As many as one address may have at the source (PROTOCOL §4).
 readonly per_host=4
-# Connections of each of the others: the source and some more; those that the viewer calls have room for it.
+# Connections of each of the others: the source and a few more, or they would fill those that the viewer calls, which
+# have room for it.
 readonly others_peers=3 called_peers=40
 # ms
 readonly latency=2000

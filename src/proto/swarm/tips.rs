@@ -33,8 +33,8 @@ const TELL_EVERY: Duration = Duration::from_secs(2);
 /// the source in a class.
 pub(super) const TELL_AT_MOST: Duration = Duration::from_millis(250);
 /// What neighbours go by when they look for a parent is told sooner. More often it would cost them
-/// more than it helps: in a flash crowd everything changes all the time. So does a source what changed:
-/// nobody else tells of its newest pieces.
+/// more than it helps: in a flash crowd everything changes all the time. A source tells as often whatever
+/// changed: nobody else tells of its newest pieces.
 const TELL_NEWS: Duration = Duration::from_secs(1);
 /// What is told takes no more than this part of the stream, or a slow one would be talk for the most part;
 const TALK: f64 = 0.02;
