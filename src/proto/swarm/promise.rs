@@ -42,6 +42,10 @@ const OTHERS_ARE_THERE: u32 = 100;
 const NOTHING: u32 = 10_000;
 /// The part of its promises that a viewer keeps for those who give.
 const FOR_GIVERS: f64 = 0.25;
+/// The part of its promises that a viewer keeps for the classes in which it is nearest to the source, once its
+/// uplink was full. Were each class given to a few by everybody, all ways would be long: who gives one to
+/// many makes them short.
+const FOR_NEAREST: f64 = 0.7;
 /// An uplink that needs more than this part of what a missing piece is waited for to send one gives
 /// none: it would come too late, and what its owner has to say waits behind it.
 const A_PIECE: u32 = 10;
@@ -104,6 +108,9 @@ impl Swarm {
             self.uplink.carrier.free(conn, class_of(sequence));
             return false;
         }
+        if self.keeps_room_for_nearest(conn, class_of(sequence)) {
+            return false;
+        }
         let stream = self.pace.bytes_per_second();
         let (peers, hops) = (&self.peers, &self.hops);
         let (source, open) = (self.viewer.is_none(), self.was_called);
@@ -125,6 +132,17 @@ impl Swarm {
         self.viewer.is_some()
             && self.is_uplink_short()
             && self.peers.get(&conn).is_some_and(nothing)
+    }
+
+    /// Whether what is left is kept for the classes in which the ways through us are shortest.
+    fn keeps_room_for_nearest(&self, conn: ConnId, class: usize) -> bool {
+        let carrier = &self.uplink.carrier;
+        let nearest = (0..CLASSES).map(|class| self.hops.in_class(class)).min();
+        self.viewer.is_some()
+            && self.uplink.is_measured()
+            && nearest.is_some_and(|nearest| self.hops.in_class(class) > nearest)
+            && carrier.free_copies() < carrier.copies() * FOR_NEAREST
+            && !carrier.classes_of(conn).any(|carried| carried == class)
     }
 
     /// Whether what is left of the uplink, once it was full, is kept for those who give.

@@ -217,3 +217,37 @@ fn who_can_be_called_asks_those_ahead_first_who_cannot() {
     }
     assert!(asked[1] > asked[0], "{asked:?}");
 }
+
+#[test]
+fn what_is_left_of_a_full_uplink_is_kept_for_the_classes_in_which_we_are_nearest_to_the_source() {
+    let mut script = Script::viewer();
+    let first = script.seal(15_000, Flags::RANDOM_ACCESS);
+    let holder = script.meet_holder(1, &first);
+    script.give(holder, &first);
+    let askers: Vec<_> = (2..10)
+        .map(|number| script.meet(number, at_hops(9, &first), Message::HaveNone))
+        .collect();
+    let now = script.now.at + Duration::from_secs(10);
+    let swarm = &mut script.swarm;
+    for class in 0..CLASSES {
+        swarm.hops.follows(class, if class == 0 { 1 } else { 2 });
+    }
+    // Twelve places: two copies of the stream.
+    swarm.uplink.carrier.carries(now, 2.2);
+    let in_class = |class: usize| class as Sequence;
+    assert!(
+        swarm.carries(now, askers[0], in_class(1)),
+        "it was never full"
+    );
+    swarm.uplink.measured_for_a_test(1e6);
+    let mut given = [0; CLASSES];
+    for &conn in &askers {
+        for class in (0..CLASSES).rev() {
+            given[class] += usize::from(swarm.carries(now, conn, in_class(class)));
+        }
+    }
+    assert_eq!(given[0], askers.len(), "{given:?}");
+    let others: usize = given[1..].iter().sum();
+    // Those that are carried stay.
+    assert!(given[1] >= 1 && others < CLASSES, "{given:?}");
+}
