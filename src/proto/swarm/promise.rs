@@ -136,19 +136,23 @@ impl Swarm {
 
     /// Whether what is left is kept for the classes in which the ways through us are shortest.
     fn keeps_room_for_nearest(&self, conn: ConnId, class: usize) -> bool {
-        let carrier = &self.uplink.carrier;
-        let nearest = (0..CLASSES).map(|class| self.hops.in_class(class)).min();
+        let hops = |class| self.hops.in_class(class);
+        let mut carried = self.uplink.carrier.classes_of(conn);
         self.viewer.is_some()
-            && self.uplink.is_measured()
-            && nearest.is_some_and(|nearest| self.hops.in_class(class) > nearest)
-            && carrier.free_copies() < carrier.copies() * FOR_NEAREST
-            && !carrier.classes_of(conn).any(|carried| carried == class)
+            && self.has_less_left_than(FOR_NEAREST)
+            && (0..CLASSES).any(|other| hops(other) < hops(class))
+            && carried.all(|carried| carried != class)
     }
 
     /// Whether what is left of the uplink, once it was full, is kept for those who give.
     pub(super) fn is_uplink_short(&self) -> bool {
+        self.has_less_left_than(FOR_GIVERS)
+    }
+
+    /// Whether less than this part of its promises is left of an uplink that was full once.
+    fn has_less_left_than(&self, part: f64) -> bool {
         let carrier = &self.uplink.carrier;
-        self.uplink.is_measured() && carrier.free_copies() < carrier.copies() * FOR_GIVERS
+        self.uplink.is_measured() && carrier.free_copies() < carrier.copies() * part
     }
 
     /// Whether the uplink is so slow that what it gives comes too late.
